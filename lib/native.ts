@@ -1,0 +1,139 @@
+/**
+ * The contract of the addon: types only. `binding.ts` loads it, `native/binding/` implements it.
+ * Everything here is called on the JavaScript thread; what returns a promise works on another one.
+ * Failures are plain `Error`s that carry an `ErrorCode` in `code`; `errors.ts` turns them into `LlamaError`s.
+ */
+export interface Addon {
+  readonly Engine: new (onStep: StepListener, onProgress: (fraction: number) => void) => NativeEngine;
+  /** Reads and checks a model file's header on a pool thread. Rejects with MODEL_NOT_FOUND or MODEL_INVALID. */
+  inspectModel(path: string): Promise<ModelLayout>;
+}
+
+/** Where the bytes of a model file lie; what its fingerprint is computed from. */
+export interface ModelLayout {
+  /** Bytes before the tensor data: metadata and tensor descriptions. */
+  headerBytes: number;
+  fileBytes: number;
+  /** [offset, length] of each tensor in the file, flattened. */
+  tensors: Float64Array;
+}
+
+export interface EngineOptions {
+  path: string;
+  /** Layers on the accelerator; negative: all. */
+  gpuLayers: number;
+  /** Cells of the KV pool; 0: chosen from the memory that is free. */
+  contextTokens: number;
+  sequences: number;
+  batchTokens: number;
+  threads: number;
+  unified: boolean;
+  kvType: 'f16' | 'q8_0' | 'q4_0';
+}
+
+/** What a loaded engine is; numbers are counts unless named otherwise. */
+export interface EngineInfo {
+  description: string;
+  architecture: string;
+  parameters: number;
+  sizeBytes: number;
+  trainedContext: number;
+  vocabularySize: number;
+  devices: string[];
+  /** Cells of the pool. */
+  contextTokens: number;
+  /** Most tokens one session may have. */
+  sessionTokens: number;
+  sequences: number;
+  batchTokens: number;
+  unified: boolean;
+  kvBytesPerToken: number;
+  /** Everything beside the model file that decides what a KV blob means: build, KV types, layout. */
+  kvFormat: string;
+  /** False for memory kinds whose blobs can't be checked (recurrent, hybrid …): their KV is never taken from outside. */
+  portableKv: boolean;
+}
+
+/**
+ * One call per step for all sessions together (R10).
+ * @param ids pairs of request id and number of tokens, one pair per piece
+ * @param texts the text of each piece: whole UTF-8
+ * @param tokens the tokens of all pieces, one after the other
+ * @param ends the requests that ended in this step, after their last piece
+ * @param cellsWanted above 0: a step lacked so many KV cells; an idle sequence should be parked
+ */
+export type StepListener = (ids: Int32Array, texts: string[], tokens: Int32Array, ends: RequestEnd[], cellsWanted: number) => void;
+
+
+export interface RequestEnd {
+  request: number;
+  reason: 'stop' | 'length' | 'stopSequence' | 'cancelled' | 'error';
+  /** Set when the reason is 'error'. */
+  error?: Error & { code: string };
+  /** Tokens of the prompt, and how many of them were in the KV cache already. */
+  promptTokens: number;
+  cachedTokens: number;
+  generatedTokens: number;
+  /** Tokens that the sequence's KV holds now: always a prefix of prompt + generated tokens. */
+  kvTokens: number;
+  /** Milliseconds from submit to the first step, spent in prefill, and from the first token to the last. */
+  waitMs: number;
+  prefillMs: number;
+  firstTokenMs: number;
+  generateMs: number;
+}
+
+export interface SubmitOptions {
+  /** Yours; unique among the requests that run. */
+  request: number;
+  sequence: number;
+  /** The whole prompt; the engine finds out itself what of it the sequence's KV already holds. */
+  tokens: Int32Array;
+  maxTokens: number;
+  stop: string[];
+  ignoreEog: boolean;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repeatPenalty: number;
+  frequencyPenalty: number;
+  presencePenalty: number;
+  /** 32 bits. */
+  seed: number;
+  grammar: string;
+  /** Token ids and their biases, in the same order. */
+  biasTokens: Int32Array;
+  biasValues: Float64Array;
+}
+
+export interface NativeEngine {
+  /** Loads the model and starts the engine thread. Once. */
+  open(options: EngineOptions): Promise<EngineInfo>;
+  tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
+  /** `special`: control tokens are written out instead of left out. */
+  detokenize(tokens: Int32Array, special: boolean): string;
+  /**
+   * Renders the conversation with the model's template and tokenises it, on a pool thread. Where the rendered text goes on
+   * from what `known` spells, only the rest is tokenised, so that what was generated keeps its tokens (and its KV).
+   */
+  prepareChat(messagesJson: string, known: Int32Array): Promise<Int32Array>;
+  prepareText(text: string, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array>;
+  /** Throws GRAMMAR_INVALID at once; everything later comes as an end. */
+  submit(options: SubmitOptions): void;
+  /** Honoured within one step. Unknown ids are ignored: the request may just have ended. */
+  cancel(request: number): void;
+  /** The KV of an idle sequence, copied out; the sequence keeps it. */
+  exportSequence(sequence: number): Promise<Uint8Array>;
+  /**
+   * Puts KV into an idle sequence in place of what it holds. False: refused (no room, or not what it claims to be), and the
+   * sequence is empty. `bytes` must not change until the promise settles.
+   * @param trusted bytes that never left this process
+   */
+  importSequence(sequence: number, tokens: Int32Array, bytes: Uint8Array, trusted: boolean): Promise<boolean>;
+  clearSequence(sequence: number): Promise<void>;
+  /** Counters since open. */
+  stats(): Record<string, number>;
+  /** Ends the step in flight, rejects what is left, joins the thread, frees the model. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,55 @@
+#include "outbox.h"
+
+namespace llama_sessions {
+
+Outbox::Outbox(Napi::Env env) {
+    function_ = Function::New(env, "llama-sessions", 0, 1, new SharedPointer(shared_),
+                              [](Napi::Env, void*, SharedPointer* shared) { delete shared; }, static_cast<void*>(nullptr));
+    function_.Unref(env);
+}
+
+void Outbox::post(Letter letter) {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    if (shared_->closed) return;
+    shared_->letters.push_back(std::move(letter));
+    if (shared_->scheduled) return;
+    // Under the lock: close() must not release the function between the check above and this call.
+    shared_->scheduled = function_.NonBlockingCall() == napi_ok;
+}
+
+void Outbox::deliver(Napi::Env env, Napi::Function, SharedPointer* shared, void*) {
+    const SharedPointer keep = *shared; // a letter may close the outbox
+    std::vector<Letter> letters;
+    {
+        std::lock_guard<std::mutex> lock(keep->mutex);
+        letters.swap(keep->letters);
+        keep->scheduled = false;
+    }
+    if (static_cast<napi_env>(env) == nullptr) return; // the function was aborted with this call in its queue
+    for (const Letter& letter : letters) {
+        Napi::HandleScope scope(env);
+        try {
+            letter(env);
+        } catch (const Napi::Error& error) {
+            // lib/ lets nothing out of its listeners; what comes here is a bug, or a worker being terminated.
+            if (!error.IsEmpty()) napi_fatal_exception(env, error.Value());
+        }
+    }
+}
+
+void Outbox::close() {
+    {
+        std::lock_guard<std::mutex> lock(shared_->mutex);
+        if (shared_->closed) return;
+        shared_->closed = true;
+    }
+    function_.Release();
+}
+
+void Outbox::abandon() {
+    std::lock_guard<std::mutex> lock(shared_->mutex);
+    shared_->closed = true;
+    shared_->letters.clear();
+}
+
+} // namespace llama_sessions

@@ -1,0 +1,182 @@
+#include "values.h"
+
+namespace llama_sessions {
+
+static Napi::TypeError wrong(const Napi::Value& value, const char* what, const char* wanted) {
+    return Napi::TypeError::New(value.Env(), std::string(what) + " must be " + wanted + ".");
+}
+
+std::string string_of(const Napi::Value& value, const char* what) {
+    if (!value.IsString()) throw wrong(value, what, "a string");
+    return value.As<Napi::String>().Utf8Value();
+}
+
+double number_of(const Napi::Value& value, const char* what) {
+    if (!value.IsNumber()) throw wrong(value, what, "a number");
+    return value.As<Napi::Number>().DoubleValue();
+}
+
+bool flag_of(const Napi::Value& value, const char* what) {
+    if (!value.IsBoolean()) throw wrong(value, what, "true or false");
+    return value.As<Napi::Boolean>().Value();
+}
+
+template <class Array> static Array array_of(const Napi::Value& value, napi_typedarray_type type, const char* what) {
+    if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != type) {
+        throw wrong(value, what, "a typed array of the right kind");
+    }
+    return value.As<Array>();
+}
+
+Tokens tokens_of(const Napi::Value& value, const char* what) {
+    const auto array = array_of<Napi::Int32Array>(value, napi_int32_array, what);
+    return Tokens(array.Data(), array.Data() + array.ElementLength());
+}
+
+Napi::Uint8Array bytes_of(const Napi::Value& value, const char* what) {
+    return array_of<Napi::Uint8Array>(value, napi_uint8_array, what);
+}
+
+namespace {
+// The fields of an options object, each checked.
+class Fields {
+  public:
+    explicit Fields(const Napi::Value& value) : object_(value.As<Napi::Object>()) {
+        if (!value.IsObject()) throw wrong(value, "options", "an object");
+    }
+    Napi::Value get(const char* name) const { return object_.Get(name); }
+    std::string text(const char* name) const { return string_of(get(name), name); }
+    double number(const char* name) const { return number_of(get(name), name); }
+    int whole(const char* name) const { return static_cast<int>(number(name)); }
+    uint32_t count(const char* name) const { return static_cast<uint32_t>(number(name)); }
+    float real(const char* name) const { return static_cast<float>(number(name)); }
+    bool flag(const char* name) const { return flag_of(get(name), name); }
+
+  private:
+    Napi::Object object_;
+};
+} // namespace
+
+EngineOptions engine_options_of(const Napi::Value& value) {
+    const Fields fields(value);
+    EngineOptions options;
+    options.path = fields.text("path");
+    options.gpu_layers = fields.whole("gpuLayers");
+    options.context.context_tokens = fields.count("contextTokens");
+    options.context.sequences = fields.count("sequences");
+    options.context.batch_tokens = fields.count("batchTokens");
+    options.context.threads = fields.whole("threads");
+    options.context.unified = fields.flag("unified");
+    options.context.kv_type = fields.text("kvType");
+    const ContextOptions& context = options.context;
+    if (context.sequences < 1 || context.sequences > 256 || context.batch_tokens < 1 || context.threads < 1) {
+        throw Napi::RangeError::New(value.Env(), "sequences, batchTokens or threads out of range.");
+    }
+    return options;
+}
+
+static std::vector<llama_logit_bias> biases_of(const Fields& fields) {
+    const Tokens tokens = tokens_of(fields.get("biasTokens"), "biasTokens");
+    const auto values = array_of<Napi::Float64Array>(fields.get("biasValues"), napi_float64_array, "biasValues");
+    std::vector<llama_logit_bias> biases;
+    for (size_t i = 0; i < tokens.size() && i < values.ElementLength(); i++) {
+        biases.push_back({tokens[i], static_cast<float>(values[i])});
+    }
+    return biases;
+}
+
+SubmitOptions submit_options_of(const Napi::Value& value) {
+    const Fields fields(value);
+    SubmitOptions options;
+    options.request = fields.count("request");
+    options.sequence = fields.whole("sequence");
+    options.tokens = tokens_of(fields.get("tokens"), "tokens");
+    options.max_tokens = fields.whole("maxTokens");
+    const auto stop = fields.get("stop").As<Napi::Array>();
+    for (uint32_t i = 0; i < stop.Length(); i++) options.stop.push_back(string_of(stop.Get(i), "stop"));
+
+    SamplingOptions& sampling = options.sampling;
+    sampling.temperature = fields.real("temperature");
+    sampling.top_k = fields.whole("topK");
+    sampling.top_p = fields.real("topP");
+    sampling.min_p = fields.real("minP");
+    sampling.repeat_penalty = fields.real("repeatPenalty");
+    sampling.frequency_penalty = fields.real("frequencyPenalty");
+    sampling.presence_penalty = fields.real("presencePenalty");
+    sampling.seed = fields.count("seed");
+    sampling.grammar = fields.text("grammar");
+    sampling.ignore_end = fields.flag("ignoreEog");
+    sampling.bias = biases_of(fields);
+    return options;
+}
+
+Napi::Error error_value(Napi::Env env, const Failure& failure) {
+    Napi::Error error = Napi::Error::New(env, failure.message);
+    error.Set("code", Napi::String::New(env, failure.code));
+    return error;
+}
+
+Napi::Value tokens_value(Napi::Env env, const Tokens& tokens) {
+    auto array = Napi::Int32Array::New(env, tokens.size());
+    std::copy(tokens.begin(), tokens.end(), array.Data());
+    return array;
+}
+
+Napi::Value bytes_value(Napi::Env env, Bytes bytes) {
+    uint8_t* data = bytes.data.release();
+    // Runtimes that forbid memory of ours in their heap (Electron) get a copy.
+    return Napi::Buffer<uint8_t>::NewOrCopy(env, data, bytes.size, [](Napi::Env, uint8_t* owned) { delete[] owned; });
+}
+
+Napi::Value info_value(Napi::Env env, const EngineInfo& info) {
+    Napi::Object object = Napi::Object::New(env);
+    Napi::Array devices = Napi::Array::New(env, info.devices.size());
+    for (size_t i = 0; i < info.devices.size(); i++) devices.Set(static_cast<uint32_t>(i), info.devices[i]);
+    object.Set("description", info.description);
+    object.Set("architecture", info.architecture);
+    object.Set("parameters", info.parameters);
+    object.Set("sizeBytes", info.size_bytes);
+    object.Set("trainedContext", info.trained_context);
+    object.Set("vocabularySize", info.vocabulary_size);
+    object.Set("devices", devices);
+    object.Set("contextTokens", info.context_tokens);
+    object.Set("sessionTokens", info.session_tokens);
+    object.Set("sequences", info.sequences);
+    object.Set("batchTokens", info.batch_tokens);
+    object.Set("unified", info.unified);
+    object.Set("kvBytesPerToken", info.kv_bytes_per_token);
+    object.Set("kvFormat", info.kv_format);
+    object.Set("portableKv", info.portable_kv);
+    return object;
+}
+
+Napi::Value layout_value(Napi::Env env, const ModelLayout& layout) {
+    auto tensors = Napi::Float64Array::New(env, layout.tensors.size() * 2);
+    for (size_t i = 0; i < layout.tensors.size(); i++) {
+        tensors[2 * i] = static_cast<double>(layout.tensors[i].first);
+        tensors[2 * i + 1] = static_cast<double>(layout.tensors[i].second);
+    }
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("headerBytes", static_cast<double>(layout.header_bytes));
+    object.Set("fileBytes", static_cast<double>(layout.file_bytes));
+    object.Set("tensors", tensors);
+    return object;
+}
+
+Napi::Value end_value(Napi::Env env, const EndEvent& end) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("request", end.request);
+    object.Set("reason", end.reason);
+    if (end.failure) object.Set("error", error_value(env, *end.failure).Value());
+    object.Set("promptTokens", end.prompt_tokens);
+    object.Set("cachedTokens", end.cached_tokens);
+    object.Set("generatedTokens", end.generated_tokens);
+    object.Set("kvTokens", end.kv_tokens);
+    object.Set("waitMs", end.wait_ms);
+    object.Set("prefillMs", end.prefill_ms);
+    object.Set("firstTokenMs", end.first_token_ms);
+    object.Set("generateMs", end.generate_ms);
+    return object;
+}
+
+} // namespace llama_sessions

@@ -1,0 +1,30 @@
+// ggml's backends and log, which exist once per process.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace llama_sessions {
+
+// Loads the backends and takes over the log. Any thread, any number of times: ggml's registry has no lock of its own.
+void ensure_backends();
+
+// Names of the accelerators, then the CPU.
+std::vector<std::string> device_names();
+
+// While it lives, what llama.cpp logs as an error on this thread is kept instead of printed.
+class ErrorLog {
+  public:
+    ErrorLog();
+    ~ErrorLog();
+    ErrorLog(const ErrorLog&) = delete;
+    ErrorLog& operator=(const ErrorLog&) = delete;
+    std::string text() const { return text_; }
+
+  private:
+    friend void log_line(int level, const char* text);
+    std::string text_;
+    ErrorLog* outer_;
+};
+
+} // namespace llama_sessions

@@ -1,0 +1,43 @@
+#include "chat_template.h"
+
+#include "error.h"
+
+#include "chat.h" // llama.cpp's common library
+
+#include <mutex>
+
+namespace llama_sessions {
+
+struct ChatTemplate::Parsed {
+    common_chat_templates_ptr templates;
+    mutable std::mutex mutex; // upstream promises nothing about rendering one template from two threads
+};
+
+static Error template_error(const char* what, const std::exception& error) {
+    return Error("TEMPLATE_INVALID", std::string("the model's chat template ") + what + ": " + error.what() +
+                                         ". Use complete() with a prompt of your own, or another conversion of the model.");
+}
+
+ChatTemplate::ChatTemplate(const llama_model* model) : parsed_(new Parsed) {
+    try {
+        parsed_->templates = common_chat_templates_init(model, "");
+    } catch (const std::exception& error) {
+        throw template_error("can't be parsed", error);
+    }
+}
+
+ChatTemplate::~ChatTemplate() = default;
+
+std::string ChatTemplate::render(const std::string& messages_json) const {
+    std::lock_guard<std::mutex> lock(parsed_->mutex);
+    try {
+        common_chat_templates_inputs inputs;
+        inputs.messages = common_chat_msgs_parse_oaicompat(common_json::parse(messages_json));
+        inputs.add_generation_prompt = true;
+        return common_chat_templates_apply(parsed_->templates.get(), inputs).prompt;
+    } catch (const std::exception& error) {
+        throw template_error("can't render these messages", error);
+    }
+}
+
+} // namespace llama_sessions

@@ -1,0 +1,103 @@
+// One model, one context, one thread. Commands come in through a mailbox, events go out through a sink; between two steps
+// the thread asks nobody.
+#pragma once
+
+#include "context.h"
+#include "model.h"
+#include "turn.h"
+#include "worker.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace llama_sessions {
+
+struct EngineOptions {
+    std::string path;
+    int gpu_layers = 0; // negative: all
+    ContextOptions context;
+};
+
+struct EngineInfo {
+    std::string description, architecture;
+    double parameters, size_bytes;
+    int trained_context, vocabulary_size;
+    std::vector<std::string> devices;
+    int context_tokens, session_tokens, sequences, batch_tokens;
+    bool unified, portable_kv;
+    double kv_bytes_per_token;
+    std::string kv_format;
+};
+
+// Every method may be called from any thread. Callbacks run on the engine thread and must not block.
+class Engine {
+  public:
+    template <class Result> using Done = std::function<void(Result, std::optional<Failure>)>;
+
+    struct Callbacks {
+        std::function<void(float)> progress;
+        Done<EngineInfo> opened;              // once
+        std::function<void(StepEvents)> step; // at most once per step
+        std::function<void()> closed;         // the last word of the thread
+    };
+
+    explicit Engine(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
+    // Closes and waits for the thread.
+    ~Engine();
+
+    // Starts the thread, which loads the model. Once.
+    void open(EngineOptions options);
+    // The loaded model; null before `opened`. It may outlive the engine.
+    std::shared_ptr<const Model> model() const;
+
+    // Throws GRAMMAR_INVALID, INTERNAL; everything later comes as an EndEvent.
+    void submit(SubmitOptions options);
+    // Honoured within one step. Unknown requests are ignored: they may just have ended.
+    void cancel(uint32_t request);
+    void export_sequence(llama_seq_id sequence, Done<Bytes> done);
+    // The bytes must stay until `done`.
+    void import_sequence(llama_seq_id sequence, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted,
+                         Done<bool> done);
+    void clear_sequence(llama_seq_id sequence, Done<bool> done);
+    std::map<std::string, double> stats() const;
+
+    // Ends the step in flight and every turn and command with MODEL_CLOSED. Does not wait; `closed` tells.
+    void close();
+    void join();
+
+  private:
+    // With a worker: do it. Without: the engine is closed, refuse.
+    using Command = std::function<void(Worker*)>;
+
+    void run(const EngineOptions& options);
+    bool load(const EngineOptions& options);
+    void serve();
+    void post(Command command);
+    std::deque<Command> wait_for_commands(bool idle);
+    void refuse_the_rest();
+    void free_model();
+    void tell();
+
+    Callbacks callbacks_;
+    std::thread thread_;
+    std::atomic<bool> closing_{false};
+    std::atomic<bool> abort_{false};
+    StepMembers members_{abort_};
+
+    mutable std::mutex mutex_; // of what follows
+    std::condition_variable arrived_;
+    std::deque<Command> mailbox_;
+    bool refusing_ = false;
+    std::shared_ptr<const Model> model_;
+    std::unique_ptr<Worker> worker_; // made and destroyed by the engine thread
+};
+
+} // namespace llama_sessions

@@ -1,0 +1,14 @@
+// Checks the KV of a sequence, as llama_state_seq_get_data writes it, before llama.cpp reads it back (R12).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace llama_sessions {
+
+// True when the blob is exactly what a sequence of `tokens` tokens at positions 0, 1, … leaves: llama.cpp itself believes
+// counts and positions, and a wrong one costs it all memory, a leak between sessions, or the process.
+// For attention caches without 2-D positions; `streams`: of the KV layout, 1 when unified.
+bool kv_blob_is_sound(const uint8_t* bytes, size_t size, uint32_t tokens, uint32_t streams);
+
+} // namespace llama_sessions

@@ -1,0 +1,111 @@
+#include "model.h"
+
+#include "backend.h"
+#include "error.h"
+#include "model_file.h"
+
+#include <climits>
+#include <cstdlib>
+
+namespace llama_sessions {
+
+static llama_model* load(const std::string& path, int gpu_layers, const std::function<bool(float)>& progress) {
+    llama_model_params params = llama_model_default_params();
+    params.n_gpu_layers = gpu_layers;
+    params.progress_callback = [](float fraction, void* data) {
+        return (*static_cast<const std::function<bool(float)>*>(data))(fraction);
+    };
+    params.progress_callback_user_data = const_cast<std::function<bool(float)>*>(&progress);
+    return llama_model_load_from_file(path.c_str(), params);
+}
+
+Model::Model(const std::string& path, int gpu_layers, const std::function<bool(float)>& progress) {
+    inspect_model(path);
+
+    ErrorLog log;
+    bool given_up = false;
+    model_.reset(load(path, gpu_layers, [&](float fraction) { return !(given_up = !progress(fraction)); }));
+    if (given_up) throw Error("ABORTED", "loading '" + path + "' was given up.");
+    if (!model_) {
+        throw Error("MODEL_INVALID", "llama.cpp can't load '" + path + "'. Its reasons: " + log.text());
+    }
+    if (llama_model_has_encoder(get()) || !llama_model_has_decoder(get()) || llama_model_is_diffusion(get())) {
+        throw Error("NOT_SUPPORTED", "'" + path + "' is not a decoder-only language model: it can't chat.");
+    }
+    vocab_ = llama_model_get_vocab(get());
+    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
+        throw Error("NOT_SUPPORTED", "'" + path + "' has no vocabulary: it can't chat.");
+    }
+    for (llama_token token = 0; token < vocabulary_size(); token++) {
+        if (ends_generation(token)) end_tokens_.push_back(token);
+    }
+    chat_ = std::make_unique<ChatTemplate>(get());
+}
+
+Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_special) const {
+    if (text.size() >= INT32_MAX) throw Error("INTERNAL", "a text of 2 GiB or more can't be tokenised.");
+    const auto length = static_cast<int32_t>(text.size());
+    Tokens tokens(text.size() / 2 + 16);
+    const auto fill = [&] {
+        return llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), add_special,
+                              parse_special);
+    };
+    int32_t count = fill();
+    if (count == INT32_MIN) throw Error("INTERNAL", "a text of more than 2^31 tokens can't be tokenised.");
+    if (count < 0) { // the negated number that is needed
+        tokens.resize(static_cast<size_t>(-count));
+        count = fill();
+    }
+    tokens.resize(static_cast<size_t>(count));
+    return tokens;
+}
+
+std::string Model::detokenize(const llama_token* tokens, size_t count, bool special) const {
+    std::string text(count * 4 + 16, '\0');
+    const auto fill = [&] {
+        return llama_detokenize(vocab_, tokens, static_cast<int32_t>(count), text.data(), static_cast<int32_t>(text.size()),
+                                /*remove_special=*/false, /*unparse_special=*/special);
+    };
+    int32_t bytes = fill();
+    if (bytes < 0) {
+        text.resize(static_cast<size_t>(-static_cast<int64_t>(bytes)));
+        bytes = fill();
+    }
+    text.resize(static_cast<size_t>(bytes));
+    return text;
+}
+
+std::string Model::piece(llama_token token) const {
+    char small[64];
+    const int32_t bytes = llama_token_to_piece(vocab_, token, small, sizeof small, /*lstrip=*/0, /*special=*/false);
+    if (bytes >= 0) return std::string(small, static_cast<size_t>(bytes));
+    std::string large(static_cast<size_t>(-bytes), '\0');
+    llama_token_to_piece(vocab_, token, large.data(), -bytes, 0, false);
+    return large;
+}
+
+Tokens Model::prepare_chat(const std::string& messages_json, const Tokens& known) const {
+    const std::string text = chat_->render(messages_json);
+
+    // The template's text comes without the BOS that tokenising adds.
+    const bool bos = !known.empty() && llama_vocab_get_add_bos(vocab_) && known[0] == llama_vocab_bos(vocab_);
+    const std::string spelled = detokenize(known.data() + bos, known.size() - bos, true);
+    if (spelled.empty() || text.compare(0, spelled.size(), spelled) != 0) return tokenize(text, true, true);
+
+    Tokens tokens = known;
+    const Tokens rest = tokenize(text.substr(spelled.size()), false, true);
+    tokens.insert(tokens.end(), rest.begin(), rest.end());
+    return tokens;
+}
+
+std::string Model::metadata(const char* key) const {
+    char value[256];
+    return llama_model_meta_val_str(get(), key, value, sizeof value) < 0 ? std::string() : std::string(value);
+}
+
+int Model::metadata_int(const std::string& key, int otherwise) const {
+    const std::string value = metadata(key.c_str());
+    return value.empty() ? otherwise : std::atoi(value.c_str());
+}
+
+} // namespace llama_sessions

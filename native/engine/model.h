@@ -1,0 +1,50 @@
+// Weights and vocabulary. Immutable once loaded: every method may be called from any thread.
+#pragma once
+
+#include "chat_template.h"
+#include "llama.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace llama_sessions {
+
+using Tokens = std::vector<llama_token>;
+
+class Model {
+  public:
+    // Blocks. `progress` gets 0 to 1 and returns false to give up. Throws MODEL_NOT_FOUND, MODEL_INVALID, NOT_SUPPORTED,
+    // TEMPLATE_INVALID, ABORTED.
+    Model(const std::string& path, int gpu_layers, const std::function<bool(float)>& progress);
+
+    llama_model* get() const { return model_.get(); }
+    const llama_vocab* vocab() const { return vocab_; }
+    int vocabulary_size() const { return llama_vocab_n_tokens(vocab_); }
+    bool valid(llama_token token) const { return token >= 0 && token < vocabulary_size(); }
+    bool ends_generation(llama_token token) const { return llama_vocab_is_eog(vocab_, token); }
+    const Tokens& end_tokens() const { return end_tokens_; }
+
+    // Throws INTERNAL on text of 2 GiB and more.
+    Tokens tokenize(const std::string& text, bool add_special, bool parse_special) const;
+    // `special`: control tokens are written out. Every token must be valid().
+    std::string detokenize(const llama_token* tokens, size_t count, bool special) const;
+    // The bytes of one token, maybe part of a character; nothing for control tokens.
+    std::string piece(llama_token token) const;
+
+    // Renders the conversation and tokenises it. Where the text goes on from what `known` spells, only the rest is
+    // tokenised: what was generated keeps its tokens, though a tokeniser would have cut the same text otherwise.
+    Tokens prepare_chat(const std::string& messages_json, const Tokens& known) const;
+
+    std::string metadata(const char* key) const; // "" when absent
+    int metadata_int(const std::string& key, int otherwise) const;
+
+  private:
+    std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
+    const llama_vocab* vocab_ = nullptr;
+    Tokens end_tokens_;
+    std::unique_ptr<ChatTemplate> chat_;
+};
+
+} // namespace llama_sessions

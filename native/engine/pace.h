@@ -1,0 +1,29 @@
+// How many prompt tokens a step may carry, so that it stays short: learnt from how long the last steps took.
+#pragma once
+
+#include <array>
+
+namespace llama_sessions {
+
+class Pace {
+  public:
+    // batch_tokens: most tokens in one step.
+    explicit Pace(int batch_tokens) : batch_tokens_(batch_tokens) {}
+
+    // Prompt tokens for a step in which `generating` sequences generate; 0: measure a step without.
+    int prefill_tokens(int generating);
+    // What a step of so many tokens took, in milliseconds.
+    void record(int generating, int prefilled, double milliseconds);
+
+  private:
+    int batch_tokens_;
+    // A step that only generates, smoothed, by the number of sequences in it (0: never seen).
+    std::array<double, 257> generate_ms_{};
+    double prefill_ms_ = 0; // one prompt token in a step that also generates, smoothed
+    double alone_ms_ = 0;   // one prompt token in a step that only prefills, smoothed
+    int mixed_steps_ = 0;   // since a step that only generates was measured
+
+    double generate_ms(int generating) const;
+};
+
+} // namespace llama_sessions

@@ -1,0 +1,135 @@
+#include "sampling.h"
+
+#include "error.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace llama_sessions {
+
+static constexpr size_t penalty_window = 64; // tokens, llama.cpp's default
+
+Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), options_(std::move(options)) {
+    if (!options_.grammar.empty()) {
+        grammar_.reset(llama_sampler_init_grammar(model.vocab(), options_.grammar.c_str(), "root"));
+        if (!grammar_) throw Error("GRAMMAR_INVALID", "the grammar is no valid GBNF with a rule `root`.");
+    }
+    if (options_.temperature > 0) {
+        chain_.reset(llama_sampler_chain_init(llama_sampler_chain_default_params()));
+        const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain_.get(), sampler); };
+        if (options_.top_k > 0) add(llama_sampler_init_top_k(options_.top_k));
+        if (options_.top_p < 1) add(llama_sampler_init_top_p(options_.top_p, 1));
+        if (options_.min_p > 0) add(llama_sampler_init_min_p(options_.min_p, 1));
+        add(llama_sampler_init_temp(options_.temperature));
+        add(llama_sampler_init_dist(options_.seed));
+    }
+}
+
+bool Sampler::penalises() const {
+    return options_.repeat_penalty != 1 || options_.frequency_penalty != 0 || options_.presence_penalty != 0;
+}
+
+void Sampler::see_prompt(const Tokens& prompt) {
+    const size_t from = prompt.size() > penalty_window ? prompt.size() - penalty_window : 0;
+    for (size_t i = from; i < prompt.size(); i++) remember(prompt[i]);
+}
+
+void Sampler::remember(llama_token token) {
+    if (!penalises()) return;
+    if (recent_.size() < penalty_window) {
+        recent_.push_back(token);
+    } else {
+        recent_[recent_next_] = token;
+        recent_next_ = (recent_next_ + 1) % penalty_window;
+    }
+}
+
+llama_token Sampler::sample(float* logits) {
+    adjust(logits);
+    llama_token token = choose(logits);
+    // Most tokens fit the grammar anyway: asking it about one is far cheaper than about the whole vocabulary.
+    if (grammar_ && !grammar_allows(token)) token = choose_by_grammar(logits);
+    remember(token);
+    if (grammar_ && !model_.ends_generation(token)) {
+        try {
+            llama_sampler_accept(grammar_.get(), token);
+        } catch (const std::exception& error) {
+            throw Error("GRAMMAR_INVALID", std::string("the grammar came to a dead end: ") + error.what());
+        }
+    }
+    return token;
+}
+
+// Penalties as in the CTRL paper (repeat, arXiv:1909.05858) and OpenAI's API (frequency, presence).
+void Sampler::adjust(float* logits) const {
+    if (options_.ignore_end) {
+        for (const llama_token token : model_.end_tokens()) logits[token] = -INFINITY;
+    }
+    for (const llama_logit_bias& bias : options_.bias) logits[bias.token] += bias.bias;
+    for (auto it = recent_.begin(); it != recent_.end(); ++it) {
+        if (std::find(recent_.begin(), it, *it) != it) continue; // each token once
+        const auto count = static_cast<float>(std::count(it, recent_.end(), *it));
+        float& logit = logits[*it];
+        logit = logit > 0 ? logit / options_.repeat_penalty : logit * options_.repeat_penalty;
+        logit -= count * options_.frequency_penalty + options_.presence_penalty;
+    }
+}
+
+llama_token Sampler::choose(const float* logits) {
+    const auto size = static_cast<size_t>(model_.vocabulary_size());
+    if (!chain_) return static_cast<llama_token>(std::max_element(logits, logits + size) - logits);
+
+    // With top-k only the k best can be drawn: keep them in a heap instead of copying the vocabulary.
+    const auto k = static_cast<size_t>(options_.top_k);
+    const auto worse = [](const llama_token_data& a, const llama_token_data& b) { return a.logit > b.logit; };
+    candidates_.clear();
+    if (k > 0 && k < size / 4) {
+        for (size_t i = 0; i < size; i++) {
+            if (candidates_.size() == k) {
+                if (!(logits[i] > candidates_.front().logit)) continue;
+                std::pop_heap(candidates_.begin(), candidates_.end(), worse);
+                candidates_.pop_back();
+            }
+            candidates_.push_back({static_cast<llama_token>(i), logits[i], 0});
+            std::push_heap(candidates_.begin(), candidates_.end(), worse);
+        }
+        // The heap's order depends on what passed through it; the order of candidates must not.
+        std::sort(candidates_.begin(), candidates_.end(), [&](const auto& a, const auto& b) {
+            return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+        });
+    } else {
+        for (size_t i = 0; i < size; i++) candidates_.push_back({static_cast<llama_token>(i), logits[i], 0});
+    }
+    return draw();
+}
+
+llama_token Sampler::choose_by_grammar(const float* logits) {
+    candidates_.clear();
+    for (int i = 0; i < model_.vocabulary_size(); i++) candidates_.push_back({i, logits[i], 0});
+    llama_token_data_array all = {candidates_.data(), candidates_.size(), -1, false};
+    llama_sampler_apply(grammar_.get(), &all);
+    candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
+                                     [](const llama_token_data& candidate) { return candidate.logit == -INFINITY; }),
+                      candidates_.end());
+    if (candidates_.empty()) throw Error("GRAMMAR_INVALID", "the grammar allows no token of this model here.");
+    if (chain_) return draw();
+    return std::max_element(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
+               return a.logit < b.logit;
+           })->id;
+}
+
+llama_token Sampler::draw() {
+    llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, false};
+    llama_sampler_apply(chain_.get(), &array);
+    if (array.selected < 0) throw Error("INTERNAL", "the sampler chose no token.");
+    return array.data[array.selected].id;
+}
+
+bool Sampler::grammar_allows(llama_token token) const {
+    llama_token_data one = {token, 1, 0};
+    llama_token_data_array array = {&one, 1, -1, false};
+    llama_sampler_apply(grammar_.get(), &array);
+    return one.logit != -INFINITY;
+}
+
+} // namespace llama_sessions

@@ -1,0 +1,181 @@
+// One decode for everybody: plan, fill, decode, choose a token for each, tell.
+#include "worker.h"
+
+#include <algorithm>
+
+namespace llama_sessions {
+
+static double milliseconds(Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+bool Worker::step() {
+    make_room();
+    const std::vector<StepShare> shares = plan();
+    if (shares.empty()) return !events_.empty();
+
+    const std::vector<Row> rows = fill_batch(shares);
+    if (decode(shares) != Context::Decoded::ok) return true;
+    const Clock::time_point decoded = Clock::now();
+    for (const Row& row : rows) choose_token(row);
+    count([&](Counters& c) { c.sample_ms += milliseconds(decoded, Clock::now()); });
+    return true;
+}
+
+std::vector<StepShare> Worker::plan() {
+    std::vector<StepCandidate> candidates;
+    int generating = 0;
+    for (llama_seq_id i = 0; i < context_.sequences(); i++) {
+        const Sequence& sequence = at(i);
+        if (!sequence.turn || sequence.is_stowed()) continue;
+        candidates.push_back({i, sequence.pending(), sequence.generating()});
+        generating += sequence.generating();
+    }
+    StepLimits limits = {context_.batch_tokens(), free_cells(), 0};
+    if (static_cast<int>(candidates.size()) > generating) limits.prefill_tokens = pace_.prefill_tokens(generating);
+    return plan_step(candidates, limits, last_prefilled_);
+}
+
+std::vector<Worker::Row> Worker::fill_batch(const std::vector<StepShare>& shares) {
+    std::vector<Row> rows;
+    const Clock::time_point now = Clock::now();
+    context_.begin_batch();
+    for (const StepShare& share : shares) {
+        Sequence& sequence = at(share.sequence);
+        Turn& turn = *sequence.turn;
+        if (turn.started == Clock::time_point{}) turn.started = now;
+        if (!sequence.generating()) last_prefilled_ = share.sequence;
+        const size_t from = sequence.tokens.size(), to = from + static_cast<size_t>(share.tokens);
+        const bool complete = to == turn.target.size();
+        if (complete) rows.push_back({share.sequence, context_.batch_size() + share.tokens - 1});
+        for (size_t i = from; i < to; i++) {
+            context_.add(turn.target[i], static_cast<int>(i), share.sequence, complete && i + 1 == to);
+        }
+    }
+    return rows;
+}
+
+Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
+    std::set<uint32_t> requests;
+    int generating = 0;
+    for (const StepShare& share : shares) {
+        requests.insert(at(share.sequence).turn->request);
+        generating += at(share.sequence).generating();
+    }
+    const int prefilled = context_.batch_size() - generating;
+
+    members_.begin(std::move(requests));
+    std::string reason;
+    const Clock::time_point before = Clock::now();
+    const Context::Decoded result = context_.decode(reason);
+    const double took = milliseconds(before, Clock::now());
+    members_.end();
+
+    switch (result) {
+    case Context::Decoded::ok:
+        advance(shares);
+        pace_.record(generating, prefilled, took);
+        count([&](Counters& c) {
+            c.steps++;
+            c.generate_steps += generating > 0;
+            c.generated_sequences += generating;
+            c.prefilled_tokens += prefilled;
+            c.decode_ms += took;
+        });
+        break;
+    case Context::Decoded::aborted: // by close, or by a cancel whose command is about to come
+        count([](Counters& c) { c.aborted_steps++; });
+        resynchronise(shares);
+        break;
+    case Context::Decoded::no_room: // our own count of cells says otherwise: somebody has to leave all the same
+        if (shares.size() == 1) end_for_lack_of_room(shares[0].sequence);
+        else stow(youngest_turn());
+        break;
+    case Context::Decoded::failed: fail_members(shares, reason); break;
+    }
+    return result;
+}
+
+void Worker::advance(const std::vector<StepShare>& shares) {
+    for (const StepShare& share : shares) {
+        Sequence& sequence = at(share.sequence);
+        const auto from = sequence.turn->target.begin() + static_cast<std::ptrdiff_t>(sequence.tokens.size());
+        sequence.tokens.insert(sequence.tokens.end(), from, from + share.tokens);
+    }
+}
+
+// An aborted step leaves some of its micro-batches in the KV. What is there is a prefix of what was asked for; a memory
+// with a state (recurrent models) may be half computed, and begins anew.
+void Worker::resynchronise(const std::vector<StepShare>& shares) {
+    for (const StepShare& share : shares) {
+        Sequence& sequence = at(share.sequence);
+        const size_t before = sequence.tokens.size();
+        if (!context_.trim(share.sequence, static_cast<int>(before))) sequence.tokens.clear();
+    }
+}
+
+void Worker::fail_members(const std::vector<StepShare>& shares, const std::string& reason) {
+    for (const StepShare& share : shares) {
+        context_.clear(share.sequence);
+        at(share.sequence).tokens.clear();
+        finish(share.sequence, "error",
+               Failure{"DECODE_FAILED", "llama.cpp failed in a step: " + reason + " The session can be used again."});
+    }
+}
+
+void Worker::choose_token(const Row& row) {
+    try {
+        take_token(row.sequence, at(row.sequence).turn->sampler->sample(context_.logits(row.index)));
+    } catch (...) {
+        finish(row.sequence, "error", current_failure());
+    }
+}
+
+void Worker::take_token(llama_seq_id id, llama_token token) {
+    Turn& turn = *at(id).turn;
+    turn.last_token = Clock::now();
+    if (turn.generated() == 0) turn.first_token = turn.last_token;
+    if (model_->ends_generation(token)) return finish(id, "stop");
+
+    turn.target.push_back(token);
+    count([](Counters& c) { c.generated_tokens++; });
+    std::string text;
+    Tokens tokens;
+    const bool stopped = turn.text.push(token, model_->piece(token), text, tokens);
+    emit(turn, std::move(text), std::move(tokens));
+    if (stopped) return finish(id, "stopSequence");
+    const bool full = turn.target.size() >= static_cast<size_t>(context_.session_tokens());
+    if (full || turn.generated() >= static_cast<size_t>(turn.max_tokens)) finish(id, "length");
+}
+
+void Worker::emit(Turn& turn, std::string text, Tokens tokens) {
+    if (text.empty() && tokens.empty()) return;
+    events_.pieces.push_back({turn.request, std::move(text), std::move(tokens)});
+}
+
+void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> failure) {
+    Sequence& sequence = at(id);
+    const std::unique_ptr<Turn> turn = std::move(sequence.turn);
+    if (sequence.is_stowed()) { // its KV is nowhere now
+        sequence.stowed = Bytes{};
+        sequence.tokens.clear();
+    }
+    asked_for_cells_ = false;
+
+    if (std::string(reason) != "stopSequence") { // what is held back then is the stop string
+        std::string text;
+        Tokens tokens;
+        turn->text.finish(text, tokens);
+        emit(*turn, std::move(text), std::move(tokens));
+    }
+    const bool ran = turn->started != Clock::time_point{}, spoke = turn->first_token != Clock::time_point{};
+    events_.ends.push_back({turn->request, reason, std::move(failure), static_cast<int>(turn->prompt_tokens),
+                            static_cast<int>(turn->cached_tokens), static_cast<int>(turn->generated()),
+                            static_cast<int>(sequence.tokens.size()),
+                            ran ? milliseconds(turn->submitted, turn->started) : 0,
+                            spoke ? milliseconds(turn->started, turn->first_token) : 0,
+                            spoke ? milliseconds(turn->submitted, turn->first_token) : 0,
+                            spoke ? milliseconds(turn->first_token, turn->last_token) : 0});
+}
+
+} // namespace llama_sessions

@@ -1,0 +1,30 @@
+// ggml's compute threads, kept from step to step: without them ggml makes new ones for each. They spin for some
+// milliseconds while they wait for the next step, then sleep.
+#pragma once
+
+#include "ggml-backend.h"
+#include "llama.h"
+
+namespace llama_sessions {
+
+class ThreadPool {
+  public:
+    explicit ThreadPool(int threads);
+    ~ThreadPool();
+    ThreadPool(const ThreadPool&) = delete;
+    ThreadPool& operator=(const ThreadPool&) = delete;
+
+    void attach(llama_context* context);
+
+  private:
+    // By name: with backends as run-time modules these functions can't be linked.
+    template <class Function> static Function find(const char* name) {
+        ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+        void* address = cpu ? ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name) : nullptr;
+        return reinterpret_cast<Function>(address);
+    }
+
+    ggml_threadpool* pool_ = nullptr;
+};
+
+} // namespace llama_sessions

@@ -1,0 +1,84 @@
+// One reply in the making, on the engine thread.
+#pragma once
+
+#include "error.h"
+#include "sampling.h"
+#include "stop.h"
+#include "utf8.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace llama_sessions {
+
+using Clock = std::chrono::steady_clock;
+
+struct SubmitOptions {
+    uint32_t request = 0; // the caller's number for it
+    llama_seq_id sequence = 0;
+    Tokens tokens; // the whole prompt
+    int max_tokens = 0;
+    std::vector<std::string> stop;
+    SamplingOptions sampling;
+};
+
+struct PieceEvent {
+    uint32_t request;
+    std::string text; // whole UTF-8
+    Tokens tokens;
+};
+
+struct EndEvent {
+    uint32_t request;
+    const char* reason; // stop, length, stopSequence, cancelled, error
+    std::optional<Failure> failure;
+    int prompt_tokens, cached_tokens, generated_tokens, kv_tokens;
+    double wait_ms, prefill_ms, first_token_ms, generate_ms;
+};
+
+// Text of the reply on its way out: whole characters, nothing that may turn out to be part of a stop string. A token
+// leaves with the text that it ends in, so that tokens and text always tell the same story.
+class ReplyText {
+  public:
+    explicit ReplyText(std::vector<std::string> stop) : stop_(std::move(stop)) {}
+    // True: a stop string was found. What left is in `text` and `tokens`.
+    bool push(llama_token token, const std::string& piece, std::string& text, Tokens& tokens);
+    void finish(std::string& text, Tokens& tokens);
+
+  private:
+    void release(size_t bytes, Tokens& tokens);
+
+    struct Held {
+        llama_token token;
+        size_t end; // of its bytes, counted from the start of what is held
+    };
+    Utf8Stream utf8_;
+    StopStrings stop_;
+    std::vector<Held> held_;
+    size_t held_bytes_ = 0;
+};
+
+struct Turn {
+    Turn(SubmitOptions options, std::unique_ptr<Sampler> sampler, uint64_t order)
+        : request(options.request), order(order), target(std::move(options.tokens)), prompt_tokens(target.size()),
+          max_tokens(options.max_tokens), sampler(std::move(sampler)), text(std::move(options.stop)) {}
+
+    uint32_t request;
+    uint64_t order; // of arrival: under pressure the youngest gives way
+    Tokens target;  // the prompt, then what was generated; the KV catches up with it
+    size_t prompt_tokens;
+    int max_tokens;
+    std::unique_ptr<Sampler> sampler;
+    ReplyText text;
+
+    size_t cached_tokens = 0;
+    Clock::time_point submitted = Clock::now();
+    Clock::time_point started{}, first_token{}, last_token{};
+
+    size_t generated() const { return target.size() - prompt_tokens; }
+};
+
+} // namespace llama_sessions

@@ -1,0 +1,129 @@
+// What the engine thread does: the sequences, their turns, and the steps that serve them together.
+#pragma once
+
+#include "context.h"
+#include "model.h"
+#include "pace.h"
+#include "scheduler.h"
+#include "turn.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace llama_sessions {
+
+// What a step has to tell, for all sessions together (R10).
+struct StepEvents {
+    std::vector<PieceEvent> pieces;
+    std::vector<EndEvent> ends;
+    int cells_wanted = 0; // > 0: an idle sequence should be parked, so many cells are missing
+
+    bool empty() const { return pieces.empty() && ends.empty() && cells_wanted == 0; }
+};
+
+// Requests that the step in flight serves, shared with the threads that cancel (R14).
+class StepMembers {
+  public:
+    explicit StepMembers(std::atomic<bool>& abort) : abort_(abort) {}
+    void begin(std::set<uint32_t> requests);
+    void end();
+    // Ends the step early when nobody in it is left. Any thread.
+    void cancel(uint32_t request);
+
+  private:
+    std::mutex mutex_;
+    std::set<uint32_t> requests_;
+    std::atomic<bool>& abort_;
+};
+
+// Lives and dies on the engine thread.
+class Worker {
+  public:
+    Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort, StepMembers& members);
+
+    const Context& context() const { return context_; }
+
+    void begin(SubmitOptions options, std::unique_ptr<Sampler> sampler);
+    void cancel(uint32_t request);
+    // Of an idle sequence. Throw INTERNAL on a busy one.
+    Bytes export_kv(llama_seq_id sequence);
+    bool import_kv(llama_seq_id sequence, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted);
+    void clear(llama_seq_id sequence);
+    // Every turn ends with this failure.
+    void fail_all(const Failure& failure);
+
+    bool busy() const;
+    // One decode for everybody. False: nobody can go on before a command has come (turns that wait for KV cells).
+    bool step();
+    StepEvents take_events();
+    // Counters since the start; any thread.
+    std::map<std::string, double> stats() const;
+
+  private:
+    struct Sequence {
+        Tokens tokens; // what the KV holds, position by position
+        std::unique_ptr<Turn> turn;
+        Bytes stowed; // the KV of a turn that gave way; its tokens are kept above
+        bool is_stowed() const { return stowed.data != nullptr; }
+        int pending() const { return static_cast<int>(turn->target.size() - tokens.size()); }
+        bool generating() const { return turn->generated() > 0 && pending() == 1; }
+        int cells() const { return is_stowed() ? 0 : static_cast<int>(tokens.size()); }
+    };
+    struct Row { // of the batch: whose logits it holds
+        llama_seq_id sequence;
+        int index;
+    };
+
+    Sequence& idle_sequence(llama_seq_id sequence);
+    Sequence& at(llama_seq_id sequence) { return sequences_[static_cast<size_t>(sequence)]; }
+    int free_cells() const;
+    void reuse_kv(llama_seq_id sequence, Turn& turn);
+
+    // KV cells under pressure (room.cpp).
+    void make_room();
+    bool ask_idle_ones(int cells);
+    void stow(llama_seq_id sequence);
+    void unstow_what_fits();
+    llama_seq_id youngest_turn() const;
+    void end_for_lack_of_room(llama_seq_id sequence);
+
+    // A step (step.cpp).
+    std::vector<StepShare> plan();
+    std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
+    Context::Decoded decode(const std::vector<StepShare>& shares);
+    void advance(const std::vector<StepShare>& shares);
+    void resynchronise(const std::vector<StepShare>& shares);
+    void choose_token(const Row& row);
+    void take_token(llama_seq_id sequence, llama_token token);
+    void emit(Turn& turn, std::string text, Tokens tokens);
+    void finish(llama_seq_id sequence, const char* reason, std::optional<Failure> failure = std::nullopt);
+    void fail_members(const std::vector<StepShare>& shares, const std::string& reason);
+
+    std::shared_ptr<const Model> model_;
+    Context context_;
+    StepMembers& members_;
+    Pace pace_;
+    std::vector<Sequence> sequences_;
+    uint64_t next_order_ = 0;
+    int last_prefilled_ = -1;
+    bool asked_for_cells_ = false;
+    StepEvents events_;
+
+    struct Counters {
+        double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, prefilled_tokens = 0,
+               cached_tokens = 0, stowed_turns = 0, aborted_steps = 0, decode_ms = 0, sample_ms = 0;
+    };
+    Counters counters_;
+    mutable std::mutex counters_mutex_;
+    template <class Change> void count(Change change) {
+        std::lock_guard<std::mutex> lock(counters_mutex_);
+        change(counters_);
+    }
+};
+
+} // namespace llama_sessions
