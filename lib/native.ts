@@ -62,8 +62,13 @@ export interface EngineInfo {
  * @param ends the requests that ended in this step, after their last piece
  * @param cellsWanted above 0: a step lacked so many KV cells; an idle sequence should be parked
  */
-export type StepListener = (ids: Int32Array, texts: string[], tokens: Int32Array, ends: RequestEnd[], cellsWanted: number) => void;
-
+export type StepListener = (
+  ids: Int32Array,
+  texts: string[],
+  tokens: Int32Array,
+  ends: RequestEnd[],
+  cellsWanted: number,
+) => void;
 
 export interface RequestEnd {
   request: number;

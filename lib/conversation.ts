@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto';
+import { Emitter } from './emitter.js';
+import type { ResolvedSessionOptions, SessionSettings } from './options.js';
+import type { KvReference, SessionRecord } from './record.js';
+import { SessionKv } from './residency.js';
+import { NO_TOKENS } from './tokens.js';
+import type { Message, SessionEvents } from './types.js';
+
+/** A turn in the making. */
+export interface Stoppable {
+  stop(why: Error | 'cancelled'): void;
+}
+
+/** What a finished turn adds. */
+export interface TurnOutcome {
+  /** What was said and answered; empty for completions and for turns that came to nothing. */
+  messages: readonly Message[];
+  /** All tokens of prompt and reply; absent when the turn came to nothing. */
+  tokens?: Int32Array;
+}
+
+/**
+ * A session's truth and its place in this process; `Session` is the handle that users hold. Changed by one operation at a
+ * time: the queue lets only one of a session's through.
+ */
+export class Conversation {
+  readonly id: string;
+  settings: SessionSettings;
+  metadata: Readonly<Record<string, string>>;
+  readonly messages: Message[];
+  readonly createdAt: number;
+  readonly events: Emitter<SessionEvents> = new Emitter();
+  readonly kv: SessionKv = new SessionKv();
+  modifiedAt: number;
+  /** Prompt and reply of the last turn, as tokens. */
+  tokens: Int32Array = NO_TOKENS;
+  /** Of its record in the store; 0: not there yet. */
+  version = 0;
+  /** The KV in the store, if any. */
+  savedKv: KvReference | undefined;
+  /** Something has changed since the record was written. */
+  dirty = true;
+  /** Turns that wait or run, in order. */
+  readonly generations: Set<Stoppable> = new Set();
+  running = false;
+  closed = false;
+  /** Set by closing; settles when nothing of it runs any more. */
+  closing: Promise<void> | undefined;
+  /** About to be deleted: nothing of it needs to be kept. */
+  doomed = false;
+
+  constructor(options: ResolvedSessionOptions, createdAt: number = Date.now()) {
+    this.id = options.id;
+    this.settings = options.settings;
+    this.metadata = options.metadata;
+    this.messages = options.messages;
+    this.createdAt = createdAt;
+    this.modifiedAt = createdAt;
+    this.kv.onParked = () => {
+      this.events.emit('parked', { tier: this.kv.tier });
+    };
+  }
+
+  /** The conversation that a record keeps. Tokens of another model mean nothing to this one. */
+  static fromRecord(record: SessionRecord, fingerprint: string): Conversation {
+    const { id, settings, metadata } = record;
+    const conversation = new Conversation(
+      { id, settings, metadata: { ...metadata }, messages: [...record.messages] },
+      record.createdAt,
+    );
+    conversation.modifiedAt = record.modifiedAt;
+    if (record.fingerprint === fingerprint) {
+      conversation.tokens = record.tokens;
+      conversation.savedKv = record.kv;
+    }
+    conversation.dirty = false;
+    return conversation;
+  }
+
+  toRecord(fingerprint: string): SessionRecord {
+    const { id, createdAt, modifiedAt, messages, metadata, settings, tokens, savedKv } = this;
+    return {
+      id,
+      createdAt,
+      modifiedAt,
+      messages,
+      metadata,
+      settings,
+      fingerprint,
+      tokens,
+      ...(savedKv && { kv: savedKv }),
+    };
+  }
+
+  get state(): 'idle' | 'queued' | 'running' | 'closed' {
+    if (this.closed) return 'closed';
+    if (this.running) return 'running';
+    return this.generations.size > 0 ? 'queued' : 'idle';
+  }
+
+  /** Milliseconds since 1970; undefined: it never does. */
+  get expiresAt(): number | undefined {
+    return this.settings.ttlMs === undefined ? undefined : this.modifiedAt + this.settings.ttlMs;
+  }
+
+  /** Makes a change and tells when it changed the state. */
+  change(change: () => void): void {
+    const from = this.state;
+    change();
+    if (this.state !== from) this.events.emit('state', { from, to: this.state });
+  }
+
+  /** What the template renders, as JSON, with `added` at the end. */
+  promptJson(added: readonly Message[]): string {
+    const { system } = this.settings;
+    const all = [...(system === undefined ? [] : [{ role: 'system', content: system }]), ...this.messages, ...added];
+    // Unpaired surrogates, which JSON would escape and UTF-8 can't say, become U+FFFD.
+    return JSON.stringify(all, (key, value: unknown) => (key === 'interrupted' ? undefined : wellFormed(value)));
+  }
+
+  add(outcome: TurnOutcome): void {
+    this.messages.push(...outcome.messages);
+    if (outcome.tokens !== undefined) this.tokens = outcome.tokens;
+    this.modifiedAt = Date.now();
+    this.dirty = true;
+  }
+
+  /** Names the KV of these tokens in the store. The session's id is part of it: no two sessions share a page as yet. */
+  pageKey(fingerprint: string, kvFormat: string, tokens: Int32Array): string {
+    const hash = createHash('sha256').update(JSON.stringify([this.id, fingerprint, kvFormat]));
+    return hash.update(tokens).digest('hex');
+  }
+}
+
+function wellFormed(value: unknown): unknown {
+  return typeof value === 'string' ? Buffer.from(value).toString() : value;
+}

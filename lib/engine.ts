@@ -1,0 +1,115 @@
+import { addon } from './binding.js';
+import { fromNative } from './errors.js';
+import type { EngineInfo, EngineOptions, NativeEngine, RequestEnd, SubmitOptions } from './native.js';
+
+/** Who hears of a request. Called on the JavaScript thread, piece by piece, then once at the end. Must not throw. */
+export interface RequestListener {
+  piece(text: string, tokens: number[]): void;
+  end(end: RequestEnd): void;
+}
+
+/**
+ * The native engine, with its failures typed and its events sent to who waits for them. Held by what uses it and by nothing
+ * else: a model that is dropped without close() is collected, and its engine ends.
+ */
+export class Engine {
+  readonly #native: NativeEngine;
+  readonly #listeners = new Map<number, RequestListener>();
+  #nextRequest = 1;
+  /** A step lacked KV cells, and idle sequences hold some. */
+  onPressure: (cells: number) => void = () => undefined;
+
+  constructor(onProgress: (fraction: number) => void) {
+    const { Engine: Native } = addon();
+    this.#native = new Native((ids, texts, tokens, ends, cellsWanted) => {
+      this.#deliver(ids, texts, tokens);
+      for (const end of ends) this.#end(end);
+      if (cellsWanted > 0) this.onPressure(cellsWanted);
+    }, onProgress);
+  }
+
+  open(options: EngineOptions): Promise<EngineInfo> {
+    return typed(() => this.#native.open(options));
+  }
+
+  close(): Promise<void> {
+    return typed(() => this.#native.close());
+  }
+
+  tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array {
+    return typedSync(() => this.#native.tokenize(text, addSpecial, parseSpecial));
+  }
+
+  detokenize(tokens: Int32Array, special: boolean): string {
+    return typedSync(() => this.#native.detokenize(tokens, special));
+  }
+
+  prepareChat(messagesJson: string, known: Int32Array): Promise<Int32Array> {
+    return typed(() => this.#native.prepareChat(messagesJson, known));
+  }
+
+  prepareText(text: string): Promise<Int32Array> {
+    return typed(() => this.#native.prepareText(text, true, true));
+  }
+
+  /** @returns the request's number, for `cancel()` @throws LlamaError GRAMMAR_INVALID, MODEL_CLOSED */
+  submit(options: Omit<SubmitOptions, 'request'>, listener: RequestListener): number {
+    const request = this.#nextRequest++;
+    typedSync(() => {
+      this.#native.submit({ ...options, request });
+    });
+    this.#listeners.set(request, listener);
+    return request;
+  }
+
+  cancel(request: number): void {
+    this.#native.cancel(request);
+  }
+
+  exportSequence(sequence: number): Promise<Uint8Array> {
+    return typed(() => this.#native.exportSequence(sequence));
+  }
+
+  importSequence(sequence: number, tokens: Int32Array, bytes: Uint8Array, trusted: boolean): Promise<boolean> {
+    return typed(() => this.#native.importSequence(sequence, tokens, bytes, trusted));
+  }
+
+  clearSequence(sequence: number): Promise<void> {
+    return typed(() => this.#native.clearSequence(sequence));
+  }
+
+  stats(): Record<string, number> {
+    return this.#native.stats();
+  }
+
+  #deliver(ids: Int32Array, texts: string[], tokens: Int32Array): void {
+    let at = 0;
+    for (const [i, text] of texts.entries()) {
+      const count = ids[2 * i + 1] ?? 0;
+      this.#listeners.get(ids[2 * i] ?? 0)?.piece(text, Array.from(tokens.subarray(at, at + count)));
+      at += count;
+    }
+  }
+
+  #end(end: RequestEnd): void {
+    const listener = this.#listeners.get(end.request);
+    this.#listeners.delete(end.request);
+    listener?.end(end);
+  }
+}
+
+async function typed<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+function typedSync<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

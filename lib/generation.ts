@@ -1,0 +1,241 @@
+import type { Conversation, TurnOutcome } from './conversation.js';
+import { AbortError, fromNative, LlamaError } from './errors.js';
+import { sessionClosed, type Host, type Operation, type Waiting } from './host.js';
+import { keepRecord } from './keeping.js';
+import type { RequestEnd } from './native.js';
+import type { ResolvedTurnOptions } from './options.js';
+import { joinTokens } from './tokens.js';
+import { TurnSource, type Turn } from './turn.js';
+import type { Message, Timings } from './types.js';
+
+/** What a turn goes on from: messages to add to the conversation, or a prompt of its own. */
+export type TurnInput = { messages: readonly Message[] } | { prompt: string | Int32Array };
+
+/** Cells a turn is admitted with beyond its prompt. If it needs more, the engine makes a younger turn give way. */
+const HEADROOM = 128;
+/** Fewer than most texts have, so that the estimate of a prompt's length errs on the safe side. */
+const CHARACTERS_PER_TOKEN = 3;
+
+/** Runs one turn: waits, takes a sequence, restores and prefills, generates, keeps what came of it, replies. */
+export class Generation implements Operation {
+  readonly #host: Host;
+  readonly #conversation: Conversation;
+  readonly #input: TurnInput;
+  readonly #options: ResolvedTurnOptions;
+  readonly #source: TurnSource;
+  readonly #sentAt = performance.now();
+  /** Why it ends before its time: an error rejects the turn, 'cancelled' resolves it. */
+  #stopped: Error | 'cancelled' | undefined;
+  /** Where it is: in the queue, or in the engine. */
+  #waiting: Waiting | undefined;
+  #request: number | undefined;
+  #unwatch: () => void = () => undefined;
+  #text = '';
+  #generated: number[] = [];
+
+  constructor(host: Host, conversation: Conversation, input: TurnInput, options: ResolvedTurnOptions) {
+    this.#host = host;
+    this.#conversation = conversation;
+    this.#input = input;
+    this.#options = options;
+    this.#source = new TurnSource(() => {
+      this.stop('cancelled');
+    });
+  }
+
+  get turn(): Turn {
+    return this.#source.turn;
+  }
+
+  /** Puts the turn into the queue. What is wrong already rejects it. */
+  start(): void {
+    const { signal, priority } = this.#options;
+    this.#conversation.change(() => this.#conversation.generations.add(this));
+    try {
+      if (signal?.aborted === true) throw new AbortError('', signal.reason);
+      this.#watch();
+      this.#waiting = this.#host.addTurn(this.#conversation, priority, this);
+    } catch (error) {
+      this.#reject(error as Error);
+    }
+  }
+
+  /** Ends it where it is: in the queue, in prefill, while it generates. */
+  stop(why: Error | 'cancelled'): void {
+    if (this.#stopped !== undefined || this.#source.ended) return;
+    this.#stopped = why;
+    if (this.#waiting !== undefined && this.#host.removeTurn(this.#waiting)) this.#endUnspoken();
+    else if (this.#request !== undefined) this.#host.engine.cancel(this.#request);
+    // Else it is on its way into the engine, and looks once more before it enters.
+  }
+
+  admissible(): boolean {
+    return this.#host.residency.fits(this.#conversation.kv, this.#cells());
+  }
+
+  refuse(error: Error): void {
+    this.#stopped ??= error;
+    this.#endUnspoken();
+  }
+
+  async run(): Promise<void> {
+    const admittedAt = performance.now();
+    this.#conversation.change(() => (this.#conversation.running = true));
+    try {
+      await this.#go(admittedAt);
+    } catch (error) {
+      this.#reject(error as Error);
+    } finally {
+      this.#conversation.change(() => (this.#conversation.running = false));
+    }
+  }
+
+  async #go(admittedAt: number): Promise<void> {
+    const { residency } = this.#host;
+    const { kv } = this.#conversation;
+    const sequence = residency.seat(kv, this.#cells());
+    let held: Int32Array | undefined;
+    try {
+      const prompt = await this.#prompt();
+      const preparedAt = performance.now();
+      if (this.#stopped === undefined) await residency.restore(kv, prompt);
+      // Read through a call: it may have changed during the awaits above, which the compiler can't know.
+      if (this.#isStopped()) {
+        this.#endUnspoken();
+        return;
+      }
+      const submittedAt = performance.now();
+      const end = await this.#generate(sequence, prompt);
+      const tokens = joinTokens(prompt, this.#generated);
+      held = tokens.subarray(0, end.kvTokens);
+      await this.#finish(end, tokens, {
+        queueMs: admittedAt - this.#sentAt,
+        restoreMs: submittedAt - preparedAt,
+        prefillMs: end.prefillMs,
+        firstTokenMs: end.generatedTokens > 0 ? submittedAt - this.#sentAt + end.firstTokenMs : 0,
+        generateMs: end.generateMs,
+        tokensPerSecond: end.generateMs > 0 ? ((end.generatedTokens - 1) * 1000) / end.generateMs : 0,
+      });
+    } finally {
+      residency.release(kv, held);
+    }
+  }
+
+  /** The whole prompt as tokens; long texts are tokenised on another thread. */
+  #prompt(): Promise<Int32Array> {
+    const { engine } = this.#host;
+    if ('messages' in this.#input) {
+      return engine.prepareChat(this.#conversation.promptJson(this.#input.messages), this.#conversation.tokens);
+    }
+    const { prompt } = this.#input;
+    return typeof prompt === 'string' ? engine.prepareText(prompt) : Promise.resolve(prompt);
+  }
+
+  #generate(sequence: number, tokens: Int32Array): Promise<RequestEnd> {
+    const { sampling, stop, ignoreEog, maxTokens } = this.#options;
+    return new Promise((resolve) => {
+      this.#request = this.#host.engine.submit(
+        { ...sampling, sequence, tokens, stop, ignoreEog, maxTokens: maxTokens ?? this.#host.info.sessionTokens },
+        {
+          piece: (text, generated) => {
+            this.#text += text;
+            this.#generated.push(...generated);
+            this.#source.push({ text, tokens: generated, kind: 'text' });
+          },
+          end: resolve,
+        },
+      );
+    });
+  }
+
+  /** Keeps what came of the turn, durably, and only then tells. */
+  async #finish(end: RequestEnd, tokens: Int32Array, timings: Timings): Promise<void> {
+    const failure = end.reason === 'error' ? fromNative(end.error) : this.#stopped instanceof Error ? this.#stopped : undefined;
+    const interrupted = failure !== undefined || end.reason === 'cancelled';
+    // A turn that came to nothing leaves the conversation as it was.
+    if (!interrupted || this.#text !== '') {
+      this.#conversation.add(this.#outcome(tokens, interrupted));
+      await keepRecord(this.#host, this.#conversation);
+    }
+    if (failure !== undefined || end.reason === 'error') {
+      this.#reject(failure ?? new LlamaError('INTERNAL', 'The engine ended a turn without a reason.'));
+      return;
+    }
+    const { promptTokens, cachedTokens, generatedTokens } = end;
+    this.#resolve(end.reason, { promptTokens, cachedTokens, generatedTokens }, timings);
+  }
+
+  #outcome(tokens: Int32Array, interrupted: boolean): TurnOutcome {
+    if (!('messages' in this.#input)) return { messages: [], tokens };
+    const answer: Message = { role: 'assistant', content: this.#text, ...(interrupted && { interrupted }) };
+    return { messages: [...this.#input.messages, answer], tokens };
+  }
+
+  /** Stopped before the engine had it. */
+  #endUnspoken(): void {
+    if (this.#stopped instanceof Error) {
+      this.#reject(this.#stopped);
+      return;
+    }
+    const none = { queueMs: 0, restoreMs: 0, prefillMs: 0, firstTokenMs: 0, generateMs: 0, tokensPerSecond: 0 };
+    const usage = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0 };
+    this.#resolve('cancelled', usage, { ...none, queueMs: performance.now() - this.#sentAt });
+  }
+
+  #resolve(finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled', usage: UsageCounts, timings: Timings): void {
+    const { counters } = this.#host;
+    counters.turns++;
+    if (finishReason === 'cancelled') counters.cancelledTurns++;
+    const reply = { text: this.#text, finishReason, usage, timings };
+    this.#leave();
+    this.#source.resolve(reply);
+    this.#conversation.events.emit('turn', reply);
+  }
+
+  #reject(error: Error): void {
+    if (this.#source.ended) return;
+    this.#host.counters.failedTurns++;
+    this.#leave();
+    this.#source.reject(error instanceof AbortError ? new AbortError(this.#text, error.cause) : error);
+    this.#conversation.events.emit('error', error);
+  }
+
+  #watch(): void {
+    const { signal, timeoutMs } = this.#options;
+    const onAbort = (): void => {
+      this.stop(new AbortError('', signal?.reason));
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const onTimeout = (): void => {
+      this.stop(new LlamaError('TIMEOUT', `The turn took longer than its timeoutMs of ${String(timeoutMs)}; allow more, or fewer maxTokens.`));
+    };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(onTimeout, timeoutMs);
+    this.#unwatch = () => {
+      signal?.removeEventListener('abort', onAbort);
+      clearTimeout(timer);
+    };
+  }
+
+  #leave(): void {
+    this.#unwatch();
+    this.#conversation.change(() => this.#conversation.generations.delete(this));
+  }
+
+  #isStopped(): boolean {
+    if (this.#conversation.closed) this.#stopped ??= sessionClosed(this.#conversation.id);
+    return this.#stopped !== undefined;
+  }
+
+  #cells(): number {
+    const said = 'messages' in this.#input ? this.#conversation.tokens.length : 0;
+    const added = 'messages' in this.#input ? this.#input.messages.map((message) => message.content) : [this.#input.prompt];
+    const length = added.reduce((sum, part) => sum + Math.ceil(typeof part === 'string' ? part.length / CHARACTERS_PER_TOKEN : part.length), 0);
+    return Math.min(said + length + HEADROOM, this.#host.info.sessionTokens);
+  }
+}
+
+interface UsageCounts {
+  promptTokens: number;
+  cachedTokens: number;
+  generatedTokens: number;
+}

@@ -1,0 +1,139 @@
+import type { Conversation } from './conversation.js';
+import type { Engine } from './engine.js';
+import { LlamaError } from './errors.js';
+import type { EngineInfo } from './native.js';
+import { TurnQueue, type QueueEntry } from './queue.js';
+import type { Residency } from './residency.js';
+import type { Durability, SessionStore } from './stores/store.js';
+
+/** Something that a session does: one at a time, in order of arrival. */
+export interface Operation {
+  /** Whether it can begin. */
+  admissible(): boolean;
+  /** Never rejects. */
+  run(): Promise<void>;
+  /** It was waiting when the session or the model was closed. */
+  refuse(error: Error): void;
+}
+
+/** Counters since load. */
+export interface TurnCounters {
+  turns: number;
+  /** Of these. */
+  cancelledTurns: number;
+  /** Beside these: aborted, timed out, refused or failed. */
+  failedTurns: number;
+  /** Damaged records that a listing left out. */
+  corruptRecords: number;
+}
+
+export type Waiting = QueueEntry<Operation, Conversation>;
+
+/** What the sessions of one model share: the engine, who may use it when, and where records go. */
+export class Host {
+  readonly engine: Engine;
+  readonly info: EngineInfo;
+  readonly fingerprint: string;
+  readonly residency: Residency;
+  readonly store: SessionStore;
+  readonly durability: Durability;
+  /** Every session that is open in this process, by id. */
+  readonly open: Map<string, Conversation> = new Map();
+  readonly counters: TurnCounters = { turns: 0, cancelledTurns: 0, failedTurns: 0, corruptRecords: 0 };
+  readonly #queue: TurnQueue<Operation, Conversation>;
+  #running = 0;
+  #drained: () => void = () => undefined;
+  closed = false;
+
+  constructor(parts: {
+    engine: Engine;
+    info: EngineInfo;
+    fingerprint: string;
+    residency: Residency;
+    store: SessionStore;
+    durability: Durability;
+    maxQueued: number;
+  }) {
+    this.engine = parts.engine;
+    this.info = parts.info;
+    this.fingerprint = parts.fingerprint;
+    this.residency = parts.residency;
+    this.store = parts.store;
+    this.durability = parts.durability;
+    this.#queue = new TurnQueue({ limit: parts.maxQueued });
+    parts.residency.onRoom = () => {
+      this.#pump();
+    };
+  }
+
+  get queuedTurns(): number {
+    return this.#queue.size;
+  }
+
+  /** @throws LlamaError QUEUE_FULL, SESSION_CLOSED, MODEL_CLOSED */
+  addTurn(conversation: Conversation, priority: number, operation: Operation): Waiting {
+    this.checkOpen(conversation);
+    const entry = this.#queue.add({ key: conversation, priority, value: operation });
+    this.#pump();
+    return entry;
+  }
+
+  removeTurn(entry: Waiting): boolean {
+    return this.#queue.remove(entry);
+  }
+
+  /** Runs `work` after what the session was asked for before, and before what it is asked for later. Needs no sequence. */
+  async inOrder<T>(conversation: Conversation, work: () => Promise<T>): Promise<T> {
+    this.checkOpen(conversation);
+    return new Promise<T>((resolve, reject) => {
+      const operation: Operation = {
+        admissible: () => true,
+        run: () => work().then(resolve, reject),
+        refuse: reject,
+      };
+      this.#queue.add({ key: conversation, priority: 0, value: operation, unbounded: true });
+      this.#pump();
+    });
+  }
+
+  checkOpen(conversation: Conversation): void {
+    if (this.closed) throw modelClosed();
+    if (conversation.closed) throw sessionClosed(conversation.id);
+  }
+
+  /** Refuses what waits, of one session or of all. */
+  refuseWaiting(error: Error, conversation?: Conversation): void {
+    for (const entry of this.#queue) {
+      if (conversation !== undefined && entry.key !== conversation) continue;
+      if (this.#queue.remove(entry)) entry.value.refuse(error);
+    }
+  }
+
+  /** Resolves when no operation runs. */
+  async drain(): Promise<void> {
+    if (this.#running === 0) return;
+    await new Promise<void>((resolve) => (this.#drained = resolve));
+  }
+
+  #pump(): void {
+    for (;;) {
+      const entry = this.#queue.next((waiting) => waiting.value.admissible());
+      if (entry === undefined) return;
+      this.#running++;
+      void entry.value.run().then(() => {
+        this.#running--;
+        this.#queue.release(entry.key);
+        if (this.#running === 0) this.#drained();
+        this.#pump();
+      });
+    }
+  }
+}
+
+export function modelClosed(): LlamaError {
+  return new LlamaError('MODEL_CLOSED', 'The model is closed; load it again.');
+}
+
+export function sessionClosed(id: string): LlamaError {
+  return new LlamaError('SESSION_CLOSED', `Session '${id}' is closed; open it again with resumeSession().`);
+}

@@ -1,0 +1,95 @@
+import { resolve } from 'node:path';
+import { addon } from './binding.js';
+import { Engine } from './engine.js';
+import { AbortError, fromNative } from './errors.js';
+import { fingerprintModel } from './fingerprint.js';
+import { Host } from './host.js';
+import { Model } from './model.js';
+import type { EngineInfo, EngineOptions, ModelLayout } from './native.js';
+import { resolveLoadOptions } from './options.js';
+import type { ResolvedLoadOptions } from './resolved.js';
+import { Residency } from './residency.js';
+import { DirectoryStore } from './stores/directory.js';
+import { MemoryStore } from './stores/memory.js';
+import type { SessionStore } from './stores/store.js';
+import { physicalCores } from './threads.js';
+import type { LoadOptions } from './types.js';
+
+/**
+ * Loads a GGUF model and starts its engine, without blocking the event loop.
+ * @param path of the .gguf file; of the first part, when the model is split
+ * @throws TypeError, RangeError for wrong options; LlamaError BINDING_NOT_FOUND, MODEL_NOT_FOUND, MODEL_INVALID, OUT_OF_MEMORY,
+ * TEMPLATE_INVALID, NOT_SUPPORTED, STORE_FAILED; AbortError
+ */
+export async function loadModel(path: string, options?: LoadOptions): Promise<Model> {
+  if (typeof path !== 'string' || path === '') throw new TypeError('path must be the path of a .gguf file');
+  const resolved = resolveLoadOptions(options);
+  const file = resolve(path);
+  const layout = await inspect(file);
+  const { store, close } = storeOf(resolved);
+  const engine = new Engine(quiet(resolved.onProgress));
+  try {
+    const [info, fingerprint] = await Promise.all([open(engine, file, resolved), fingerprintModel(file, layout)]);
+    const residency = new Residency(engine, info, resolved.ramBytes);
+    const host = new Host({ engine, info, fingerprint, residency, store, durability: resolved.durability, maxQueued: resolved.maxQueued });
+    const { description, architecture, parameters, sizeBytes, trainedContext, vocabularySize, devices } = info;
+    return new Model(host, { path: file, description, architecture, parameters, sizeBytes, trainedContext, vocabularySize, fingerprint, devices }, close);
+  } catch (error) {
+    await engine.close();
+    await close();
+    throw error;
+  }
+}
+
+async function inspect(file: string): Promise<ModelLayout> {
+  try {
+    return await addon().inspectModel(file);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+async function open(engine: Engine, path: string, options: ResolvedLoadOptions): Promise<EngineInfo> {
+  const { signal } = options;
+  const native: EngineOptions = {
+    path,
+    // 'auto' can't know better as long as only CPU builds exist, where it means nothing.
+    gpuLayers: typeof options.gpuLayers === 'number' ? options.gpuLayers : -1,
+    contextTokens: options.contextTokens,
+    sequences: options.maxResident,
+    batchTokens: options.batchTokens,
+    threads: options.threads === 0 ? await physicalCores() : options.threads,
+    unified: options.unified,
+    kvType: options.kvType,
+  };
+  const giveUp = (): void => void engine.close();
+  const isAborted = (): boolean => signal?.aborted === true; // a call: the compiler takes a property for constant
+  if (isAborted()) throw new AbortError('', signal?.reason);
+  signal?.addEventListener('abort', giveUp, { once: true });
+  try {
+    return await engine.open(native);
+  } catch (error) {
+    throw isAborted() ? new AbortError('', signal?.reason) : error;
+  } finally {
+    signal?.removeEventListener('abort', giveUp);
+  }
+}
+
+/** A store of ours is closed with the model; one that was passed in may serve other models. */
+function storeOf({ store }: ResolvedLoadOptions): { store: SessionStore; close: () => Promise<void> } {
+  if (typeof store === 'object') return { store, close: () => Promise.resolve() };
+  if (store === undefined) return { store: new MemoryStore(), close: () => Promise.resolve() };
+  const directory = new DirectoryStore(store);
+  return { store: directory, close: () => directory.close() };
+}
+
+/** Progress is a courtesy: what a listener throws must not end the load. */
+function quiet(onProgress: ((fraction: number) => void) | undefined): (fraction: number) => void {
+  return (fraction) => {
+    try {
+      onProgress?.(fraction);
+    } catch (error) {
+      process.emitWarning(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+}

@@ -1,0 +1,255 @@
+import { Conversation } from './conversation.js';
+import { LlamaError } from './errors.js';
+import { expireIdleSessions } from './expiry.js';
+import { readExport } from './exportfile.js';
+import { modelClosed, type Host } from './host.js';
+import { forget, keepAll, keepRecord, useSavedKv } from './keeping.js';
+import { listSessions } from './listing.js';
+import { checkId, checkImportOptions, checkTokenizeOptions, resolveListFilter, resolveResumeOptions, resolveSessionOptions } from './options.js';
+import { decodeRecord } from './record.js';
+import { closeConversation, deleteConversation, Session } from './session.js';
+import { checkTokens } from './tokens.js';
+import type { ModelInfo, ModelStats, SessionFilter, SessionInfo, SessionOptions } from './types.js';
+
+/** Weights, vocabulary and the engine that runs them; hosts the sessions. Made by `loadModel()`. */
+export class Model implements AsyncDisposable {
+  /** What is loaded. */
+  readonly info: ModelInfo;
+  readonly #host: Host;
+  readonly #closeStore: () => Promise<void>;
+  /** Of the sessions that are open. Weak: a session whose handle is dropped is closed. */
+  readonly #handles = new Map<string, WeakRef<Session>>();
+  readonly #dropped = new FinalizationRegistry<Conversation>((conversation) => void this.#onDropped(conversation));
+  /** Ids on their way into `host.open`, so that no two sessions get one. */
+  readonly #opening = new Set<string>();
+  readonly #stopExpiry: () => void;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(host: Host, info: ModelInfo, closeStore: () => Promise<void>) {
+    this.#host = host;
+    this.info = info;
+    this.#closeStore = closeStore;
+    this.#stopExpiry = expireIdleSessions(host, deleteConversation);
+  }
+
+  /**
+   * A new session. It costs some kilobytes until it speaks; it is in the store from its first turn, `save()` or `close()` on.
+   * @throws TypeError, RangeError; LlamaError SESSION_EXISTS, STORE_FAILED, MODEL_CLOSED
+   */
+  async createSession(options?: SessionOptions): Promise<Session> {
+    this.#checkOpen();
+    const resolved = resolveSessionOptions(options);
+    return this.#openAs(resolved.id, async () => {
+      if (options?.id !== undefined && (await this.#stored(resolved.id)) !== undefined) throw exists(resolved.id);
+      return new Conversation(resolved);
+    });
+  }
+
+  /**
+   * Opens a session that the store keeps; the one that is open in this process, if there is one. Its first turn restores the KV
+   * that was saved with it.
+   * @param options replace what was stored
+   * @throws LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, STORE_FAILED, MODEL_CLOSED
+   */
+  async resumeSession(id: string, options?: Partial<SessionOptions>): Promise<Session> {
+    this.#checkOpen();
+    checkId(id);
+    const open = this.#host.open.get(id);
+    if (open !== undefined && !open.closed) {
+      Object.assign(open, resolveResumeOptions(open, options));
+      return this.#handle(open);
+    }
+    await open?.closing?.catch(() => undefined);
+    return this.#openAs(id, async () => {
+      const stored = await this.#stored(id);
+      if (stored === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
+      const conversation = Conversation.fromRecord(decodeRecord(stored.bytes), this.#host.fingerprint);
+      conversation.version = stored.version;
+      Object.assign(conversation, resolveResumeOptions(conversation, options));
+      useSavedKv(this.#host, conversation);
+      return conversation;
+    });
+  }
+
+  /** The session of that id that is open in this process. */
+  getSession(id: string): Session | undefined {
+    checkId(id);
+    const open = this.#host.open.get(id);
+    return open === undefined || open.closed ? undefined : this.#handle(open);
+  }
+
+  /** Sessions in order of their ids, open or stored; expired ones are left out. @throws LlamaError STORE_FAILED, MODEL_CLOSED */
+  listSessions(filter?: SessionFilter): AsyncIterable<SessionInfo> {
+    this.#checkOpen();
+    return listSessions(this.#host, resolveListFilter(filter));
+  }
+
+  /** Open or stored. @returns true when something was deleted @throws LlamaError STORE_FAILED, MODEL_CLOSED */
+  async deleteSession(id: string): Promise<boolean> {
+    this.#checkOpen();
+    checkId(id);
+    const open = this.#host.open.get(id);
+    if (open !== undefined && !open.closed) {
+      await deleteConversation(this.#host, open);
+      return true;
+    }
+    await open?.closing?.catch(() => undefined);
+    return forget(this.#host, id, await this.#storedPageKey(id));
+  }
+
+  /**
+   * The session in a file that `Session.export()` wrote, of this model or another: what does not fit this model is computed
+   * again. It is in the store on return.
+   * @param options `id`: instead of its own; `replace`: delete the session of that id first, if there is one
+   * @throws LlamaError SESSION_NOT_FOUND (no such file), SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, SESSION_EXISTS, STORE_FAILED
+   */
+  async importSession(path: string, options?: { id?: string; replace?: boolean }): Promise<Session> {
+    this.#checkOpen();
+    checkImportOptions(path, options);
+    const { fingerprint, info, residency } = this.#host;
+    const { record, kv, kvProblem } = await readExport(path, { fingerprint, kvFormat: info.kvFormat });
+    if (kvProblem !== undefined) residency.counters.kvMisses++;
+    const id = options?.id ?? record.id;
+    if (options?.replace === true) await this.deleteSession(id);
+    return this.#openAs(id, async () => {
+      if ((await this.#stored(id)) !== undefined) throw exists(id);
+      const conversation = Conversation.fromRecord({ ...record, id }, fingerprint);
+      conversation.dirty = true;
+      const held = kv && { bytes: kv.kv, tokens: conversation.tokens.subarray(0, kv.tokens) };
+      conversation.kv.fetch = held && (() => Promise.resolve(held));
+      await keepAll(this.#host, conversation);
+      return conversation;
+    });
+  }
+
+  /**
+   * Runs on the calling thread: a megabyte of text takes about 0.1 s. Turns tokenise on another one.
+   * @param options `addSpecial`: begin and end tokens where the model wants them; `parseSpecial`: control tokens written in the
+   * text become tokens. Default: neither
+   */
+  tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Int32Array {
+    this.#checkOpen();
+    const { addSpecial, parseSpecial } = checkTokenizeOptions(text, options);
+    return this.#host.engine.tokenize(text, addSpecial, parseSpecial);
+  }
+
+  /** Control tokens are left out; bytes that are no UTF-8 become U+FFFD. @throws RangeError for what is no token */
+  detokenize(tokens: ArrayLike<number>): string {
+    this.#checkOpen();
+    return this.#host.engine.detokenize(checkTokens(tokens, this.info.vocabularySize), false);
+  }
+
+  /** What the counters mean is in docs/stats.md. After `close()`: the last ones of the layer above the engine. */
+  stats(): ModelStats {
+    const { engine, residency, counters, open, queuedTurns } = this.#host;
+    return {
+      ...engine.stats(),
+      ...residency.counters,
+      ...counters,
+      openSessions: open.size,
+      residentSessions: residency.residentCount,
+      queuedTurns,
+      ramKvBytes: residency.ramBytes,
+    };
+  }
+
+  /**
+   * Ends every turn (MODEL_CLOSED; what was said so far is kept), writes what is not stored yet, ends the engine and frees the
+   * model. Idempotent. After it no promise is pending.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** `close()` */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const host = this.#host;
+    host.closed = true;
+    this.#stopExpiry();
+    host.refuseWaiting(modelClosed());
+    for (const conversation of host.open.values()) {
+      for (const turn of [...conversation.generations]) turn.stop(modelClosed());
+    }
+    await host.drain();
+    const kept = await Promise.allSettled([...host.open.values()].map((conversation) => keepRecord(host, conversation)));
+    for (const conversation of host.open.values()) conversation.change(() => (conversation.closed = true));
+    host.open.clear();
+    await host.engine.close();
+    await this.#closeStore();
+    for (const result of kept) if (result.status === 'rejected') throw result.reason as Error;
+  }
+
+  /** Lets `make` produce the session of that id, unless there is one. */
+  async #openAs(id: string, make: () => Promise<Conversation>): Promise<Session> {
+    if (this.#host.open.has(id) || this.#opening.has(id)) throw exists(id);
+    this.#opening.add(id);
+    try {
+      const conversation = await make();
+      this.#checkOpen();
+      this.#host.open.set(id, conversation);
+      return this.#handle(conversation);
+    } finally {
+      this.#opening.delete(id);
+    }
+  }
+
+  #handle(conversation: Conversation): Session {
+    const known = this.#handles.get(conversation.id)?.deref();
+    if (known !== undefined && known.state !== 'closed') return known;
+    const session = new Session(this.#host, conversation);
+    this.#handles.set(conversation.id, new WeakRef(session));
+    this.#dropped.register(session, conversation);
+    return session;
+  }
+
+  /** Nobody can reach the session any more but by its id: it makes room, after what it was asked for. */
+  async #onDropped(conversation: Conversation): Promise<void> {
+    const { id } = conversation;
+    const isHeld = (): boolean => this.#handles.get(id)?.deref() !== undefined && this.#host.open.get(id) === conversation;
+    if (isHeld()) return; // getSession() has made a new handle
+    try {
+      await this.#host.inOrder(conversation, () => Promise.resolve());
+      if (!isHeld() && conversation.generations.size === 0) await closeConversation(this.#host, conversation);
+    } catch {
+      // It was closed meanwhile, or could not be written: its 'error' listeners are gone with its handle.
+    } finally {
+      if (!isHeld() && this.#handles.get(id)?.deref() === undefined) this.#handles.delete(id);
+    }
+  }
+
+  /** What the store keeps, unless it has expired: then it goes now. */
+  async #stored(id: string): Promise<{ version: number; bytes: Uint8Array } | undefined> {
+    const stored = await this.#host.store.getRecord(id);
+    if (stored === undefined || (stored.expiresAt ?? Infinity) > Date.now()) return stored;
+    await forget(this.#host, id, pageKeyIn(stored.bytes));
+    return undefined;
+  }
+
+  async #storedPageKey(id: string): Promise<string | undefined> {
+    const stored = await this.#host.store.getRecord(id);
+    return stored && pageKeyIn(stored.bytes);
+  }
+
+  #checkOpen(): void {
+    if (this.#host.closed) throw modelClosed();
+  }
+}
+
+/** Of a record that may be damaged: deleting it must work all the same. */
+function pageKeyIn(record: Uint8Array): string | undefined {
+  try {
+    return decodeRecord(record).kv?.key;
+  } catch {
+    return undefined;
+  }
+}
+
+function exists(id: string): LlamaError {
+  return new LlamaError('SESSION_EXISTS', `A session '${id}' exists already; resume it, or choose another id.`);
+}

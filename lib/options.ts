@@ -1,0 +1,162 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import { refusal, text } from './checks.js';
+import { LlamaError } from './errors.js';
+import { checkMessages } from './messages.js';
+import type {
+  ResolvedLoadOptions,
+  ResolvedSampling,
+  ResolvedSessionOptions,
+  ResolvedTurnOptions,
+  ResumedSession,
+  SessionSettings,
+} from './resolved.js';
+import {
+  filterCheck,
+  idCheck,
+  importCheck,
+  loadCheck,
+  samplingCheck,
+  sessionCheck,
+  tokenizeCheck,
+  turnCheck,
+} from './shapes.js';
+import type { LoadOptions, Sampling, SessionFilter, SessionOptions, TurnOptions } from './types.js';
+
+export type * from './resolved.js';
+export { checkMessages, toMessages } from './messages.js';
+
+/** Checks what `loadModel()` was given. @throws TypeError, RangeError, LlamaError NOT_SUPPORTED */
+export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions {
+  loadCheck('options', given);
+  if (given.encryption !== undefined)
+    throw notYet('encryption', 'leave it out, or keep the store on an encrypted disk');
+  if (given.cache?.diskBytes !== undefined) throw notYet('cache.diskBytes', 'leave it out; the store is not bounded');
+  const contextTokens = given.contextTokens ?? 'auto';
+  return {
+    gpuLayers: given.gpuLayers ?? 'auto',
+    contextTokens: contextTokens === 'auto' ? 0 : contextTokens,
+    maxResident: given.maxResident ?? 32,
+    batchTokens: given.batchTokens ?? 512,
+    threads: given.threads ?? 0,
+    unified: given.kvLayout !== 'streams',
+    kvType: given.kvType ?? 'f16',
+    durability: given.durability ?? 'always',
+    ramBytes: given.cache?.ramBytes ?? 2 ** 30,
+    pageTokens: given.cache?.pageTokens ?? 256,
+    maxQueued: given.maxQueued ?? 1024,
+    ...present({ store: given.store, onProgress: given.onProgress, signal: given.signal }),
+  };
+}
+
+/** Checks what `createSession()` was given. @throws TypeError, RangeError, LlamaError NOT_SUPPORTED */
+export function resolveSessionOptions(given: SessionOptions = {}): ResolvedSessionOptions {
+  sessionCheck('options', given);
+  const messages = checkMessages(given.messages ?? []);
+  if (given.system !== undefined && messages[0]?.role === 'system') {
+    throw new TypeError('system and a system message at messages[0] exclude each other; give one of them');
+  }
+  const settings = overlay({ sampling: {}, stop: [], priority: 0, overflow: 'error' }, given);
+  return { id: given.id ?? randomUUID(), messages, metadata: { ...given.metadata }, settings };
+}
+
+/**
+ * Checks what `resumeSession()` was given and lays it over what the store kept. `sampling` and `metadata` are replaced as a
+ * whole. @throws TypeError (for `id` and `messages` too, as both are the stored session's), RangeError, LlamaError NOT_SUPPORTED
+ */
+export function resolveResumeOptions(stored: ResumedSession, given: Partial<SessionOptions> = {}): ResumedSession {
+  sessionCheck('options', given);
+  for (const name of ['id', 'messages'] as const) {
+    if (given[name] !== undefined) throw new TypeError(refusal(name, 'left out: the store has it', given[name]));
+  }
+  return { metadata: { ...(given.metadata ?? stored.metadata) }, settings: overlay(stored.settings, given) };
+}
+
+/** Checks what `send()` was given and lays it over the session's settings. @throws TypeError, RangeError */
+export function resolveTurnOptions(session: SessionSettings, given: TurnOptions = {}): ResolvedTurnOptions {
+  turnCheck('options', given);
+  return {
+    sampling: resolveSampling({ ...session.sampling, ...present({ ...given.sampling }) }),
+    stop: [...(given.stop ?? session.stop)],
+    priority: given.priority ?? session.priority,
+    ignoreEog: given.ignoreEog ?? false,
+    ...present({ maxTokens: given.maxTokens ?? session.maxTokens, signal: given.signal, timeoutMs: given.timeoutMs }),
+  };
+}
+
+/** Checks a `sampling` and fills in what is absent; the seed anew each time. @throws TypeError, RangeError */
+export function resolveSampling(given: Sampling = {}): ResolvedSampling {
+  samplingCheck('sampling', given);
+  const bias = Object.entries(given.logitBias ?? {});
+  return {
+    temperature: given.temperature ?? 0.8,
+    topK: given.topK ?? 40,
+    topP: given.topP ?? 0.95,
+    minP: given.minP ?? 0.05,
+    repeatPenalty: given.repeatPenalty ?? 1,
+    frequencyPenalty: given.frequencyPenalty ?? 0,
+    presencePenalty: given.presencePenalty ?? 0,
+    seed: given.seed ?? randomInt(2 ** 32),
+    grammar: given.grammar ?? '',
+    biasTokens: Int32Array.from(bias, ([token]) => Number(token)),
+    biasValues: Float64Array.from(bias, ([, logit]) => logit),
+  };
+}
+
+/** Checks a session's id. @throws TypeError, RangeError */
+export function checkId(id: unknown): asserts id is string {
+  idCheck('id', id);
+}
+
+function overlay(base: SessionSettings, given: SessionOptions): SessionSettings {
+  const settings: SessionSettings = {
+    sampling: copySampling(given.sampling ?? base.sampling),
+    stop: [...(given.stop ?? base.stop)],
+    priority: given.priority ?? base.priority,
+    overflow: given.overflow ?? base.overflow,
+    ...present({
+      system: given.system ?? base.system,
+      maxTokens: given.maxTokens ?? base.maxTokens,
+      ttlMs: given.ttlMs ?? base.ttlMs,
+    }),
+  };
+  if (settings.overflow === 'dropOldest')
+    throw notYet("overflow 'dropOldest'", "use 'error' and rewind the session on CONTEXT_FULL");
+  return settings;
+}
+
+function copySampling(sampling: Sampling): Sampling {
+  return present({ ...sampling, logitBias: sampling.logitBias && { ...sampling.logitBias } });
+}
+
+/** Without the names whose value is undefined: absent and undefined mean the same to users, not to exactOptionalPropertyTypes. */
+function present<T extends object>(all: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+function notYet(what: string, instead: string): LlamaError {
+  return new LlamaError('NOT_SUPPORTED', `${what} is not supported in this version; ${instead}.`);
+}
+
+/** Checks what `listSessions()` was given. @throws TypeError, RangeError */
+export function resolveListFilter(given: SessionFilter = {}): SessionFilter {
+  filterCheck('filter', given);
+  return present({ ...given });
+}
+
+/** Checks what `importSession()` was given. @throws TypeError, RangeError */
+export function checkImportOptions(path: unknown, given: { id?: string; replace?: boolean } = {}): void {
+  text(1, Infinity)('path', path);
+  importCheck('options', given);
+}
+
+/** Checks what `tokenize()` was given, with its defaults in place. @throws TypeError */
+export function checkTokenizeOptions(
+  given: unknown,
+  options: { addSpecial?: boolean; parseSpecial?: boolean } = {},
+): { addSpecial: boolean; parseSpecial: boolean } {
+  text(0, Infinity)('text', given);
+  tokenizeCheck('options', options);
+  return { addSpecial: options.addSpecial ?? false, parseSpecial: options.parseSpecial ?? false };
+}

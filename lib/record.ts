@@ -1,0 +1,117 @@
+import { integer, options, refusal, text, type Shape } from './checks.js';
+import { LlamaError } from './errors.js';
+import { checkMessages } from './messages.js';
+import type { SessionSettings } from './options.js';
+import { seal, tokenBytes, tokensFrom, unseal } from './sealed.js';
+import { idCheck, metadataCheck, SETTINGS } from './shapes.js';
+import type { Message } from './types.js';
+
+/** Where the KV of a session lies in the store. */
+export interface KvReference {
+  /** The page's key. */
+  key: string;
+  /** How many of the record's tokens it covers, from the first on. */
+  tokens: number;
+  /** Of the page, header included. */
+  bytes: number;
+}
+
+/** The durable truth of a session. Everything else, its KV above all, can be made from it. */
+export interface SessionRecord {
+  id: string;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  /** Milliseconds since 1970. */
+  modifiedAt: number;
+  messages: readonly Message[];
+  metadata: Readonly<Record<string, string>>;
+  settings: SessionSettings;
+  /** Of the model whose tokens these are. */
+  fingerprint: string;
+  tokens: Int32Array;
+  kv?: KvReference;
+}
+
+/** What begins every record, in a store and in an export file. */
+export const RECORD_KIND = 'LSRECORD';
+const FORMAT = 1;
+const LAST_DATE = 8.64e15;
+
+const KV: Shape<KvReference> = {
+  key: text(0, 1024),
+  tokens: integer(0, Number.MAX_SAFE_INTEGER),
+  bytes: integer(0, Number.MAX_SAFE_INTEGER),
+};
+
+const RECORD: Shape<Omit<SessionRecord, 'tokens'>> = {
+  id: idCheck,
+  createdAt: integer(0, LAST_DATE),
+  modifiedAt: integer(0, LAST_DATE),
+  messages: (name, value) => void checkMessages(value, name),
+  metadata: metadataCheck,
+  settings: options(SETTINGS),
+  fingerprint: text(0, 1024),
+  kv: options(KV),
+};
+
+/** The record as bytes for a store; `decodeRecord()` gives an equal one. */
+export function encodeRecord(record: SessionRecord): Uint8Array {
+  const { tokens, ...rest } = record;
+  const json = Buffer.from(JSON.stringify(rest));
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(json.byteLength);
+  return seal(RECORD_KIND, FORMAT, [length, json, tokenBytes(tokens)]);
+}
+
+/**
+ * The record in these bytes, which may come from anywhere (R12).
+ * @throws LlamaError SNAPSHOT_CORRUPT when they are no whole record, SNAPSHOT_MISMATCH when a newer version wrote them
+ */
+export function decodeRecord(bytes: Uint8Array): SessionRecord {
+  const body = unseal(RECORD_KIND, FORMAT, bytes);
+  if (body === 'newer')
+    throw new LlamaError(
+      'SNAPSHOT_MISMATCH',
+      'A newer version wrote this session record; upgrade this package to read it.',
+    );
+  if (body === 'damaged') throw corrupt('it is cut off, changed, or no session record');
+  try {
+    return parse(body);
+  } catch (error) {
+    throw corrupt(error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** A checksum keeps out damage, not malice: each field is checked as well. */
+function parse(body: Uint8Array): SessionRecord {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  const jsonEnd = 4 + bytes.readUInt32LE(0);
+  const tokenSpace = bytes.byteLength - jsonEnd;
+  if (tokenSpace < 0 || tokenSpace % 4 !== 0)
+    throw new RangeError(refusal('the length of its fields', 'that of its bytes', jsonEnd));
+  const fields = JSON.parse(bytes.toString('utf8', 4, jsonEnd)) as Omit<SessionRecord, 'tokens'>;
+  options(RECORD)('record', fields);
+  demand(
+    'record',
+    fields,
+    Object.keys(RECORD).filter((name) => name !== 'kv'),
+  );
+  demand('record.settings', fields.settings, ['sampling', 'stop', 'priority', 'overflow']);
+  const tokens = tokensFrom(bytes.subarray(jsonEnd));
+  if (fields.kv !== undefined) {
+    demand('record.kv', fields.kv, Object.keys(KV));
+    integer(0, tokens.length)('record.kv.tokens', fields.kv.tokens);
+  }
+  return { ...fields, tokens };
+}
+
+function demand(name: string, value: object, fields: readonly string[]): void {
+  for (const field of fields) {
+    if (!Object.hasOwn(value, field)) throw new TypeError(`${name}.${field} is missing`);
+  }
+}
+
+function corrupt(why: string, cause?: unknown): LlamaError {
+  const message = `The session record is damaged (${why}); restore it from a copy, or delete the session.`;
+  return new LlamaError('SNAPSHOT_CORRUPT', message, cause === undefined ? undefined : { cause });
+}

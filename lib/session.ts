@@ -1,0 +1,162 @@
+import type { Conversation } from './conversation.js';
+import { Generation, type TurnInput } from './generation.js';
+import { sessionClosed, type Host } from './host.js';
+import { exportConversation, forget, keepAll, keepRecord } from './keeping.js';
+import { toMessages } from './messages.js';
+import { resolveTurnOptions } from './options.js';
+import { checkTokens } from './tokens.js';
+import type { Turn } from './turn.js';
+import type { Message, SessionEvents, TurnOptions } from './types.js';
+
+/**
+ * A user's conversation with the model. Calls on one session run in order; sessions run side by side.
+ *
+ * This is a handle: a session whose handle is dropped is closed by itself when nothing of it runs, after its record went to
+ * the store. Made by `Model`.
+ */
+export class Session implements AsyncDisposable {
+  readonly #host: Host;
+  readonly #conversation: Conversation;
+
+  /** @internal */
+  constructor(host: Host, conversation: Conversation) {
+    this.#host = host;
+    this.#conversation = conversation;
+  }
+
+  get id(): string {
+    return this.#conversation.id;
+  }
+
+  get state(): 'idle' | 'queued' | 'running' | 'closed' {
+    return this.#conversation.state;
+  }
+
+  /** Where its KV is now. */
+  get residency(): 'device' | 'ram' | 'store' | 'none' {
+    return this.#conversation.kv.tier;
+  }
+
+  /** The conversation, without the system message of `SessionOptions.system`. A copy; it changes when a turn has ended. */
+  get messages(): readonly Message[] {
+    return structuredClone(this.#conversation.messages);
+  }
+
+  get metadata(): Readonly<Record<string, string>> {
+    return { ...this.#conversation.metadata };
+  }
+
+  /**
+   * Adds the message(s) and generates the assistant's. What is kept: a reply that was cancelled, aborted or failed after it had
+   * begun stays, marked `interrupted`; a turn that came to nothing leaves the conversation as it was.
+   * @param input a text is a user's message
+   * @throws TypeError, RangeError for wrong arguments; everything else rejects the turn: AbortError, TIMEOUT, QUEUE_FULL,
+   * CONTEXT_FULL, GRAMMAR_INVALID, TEMPLATE_INVALID, DECODE_FAILED, STORE_FAILED, SESSION_CONFLICT, SESSION_CLOSED, MODEL_CLOSED
+   */
+  send(input: string | Message | Message[], options?: TurnOptions): Turn {
+    return this.#start({ messages: toMessages(input) }, options);
+  }
+
+  /**
+   * Continues raw text or tokens, with no chat template and no message added. `prompt` is the whole prompt: what a former call
+   * had in common with it comes from the KV cache. Control tokens written in a text count as such.
+   * @throws as `send()`
+   */
+  complete(prompt: string | ArrayLike<number>, options?: TurnOptions): Turn {
+    const tokens = typeof prompt === 'string' ? prompt : checkTokens(prompt, this.#host.info.vocabularySize);
+    if (tokens.length === 0) throw new RangeError('prompt must hold something to go on from, got nothing');
+    return this.#start({ prompt: tokens }, options);
+  }
+
+  /** Ends the running turn quietly: it resolves with what there is, finishReason 'cancelled'. Those that wait go on. */
+  cancel(): void {
+    if (!this.#conversation.running) return;
+    const [running] = this.#conversation.generations;
+    running?.stop('cancelled');
+  }
+
+  /**
+   * Durable on return: messages, tokens and settings (every turn wrote those already), and the KV, so that the session goes on
+   * without prefill wherever it is resumed. Writes only what is new.
+   */
+  save(): Promise<void> {
+    return this.#inOrder(() => keepAll(this.#host, this.#conversation));
+  }
+
+  /** One portable file: messages, tokens, settings, KV. Durable on return. @returns its size */
+  export(path: string): Promise<{ bytes: number }> {
+    if (typeof path !== 'string' || path === '') throw new TypeError('path must be the path of a file');
+    return this.#inOrder(() => exportConversation(this.#host, this.#conversation, path));
+  }
+
+  /** Leaves the device now; the next turn brings it back. */
+  park(): Promise<void> {
+    return this.#inOrder(() => this.#host.residency.park(this.#conversation.kv));
+  }
+
+  /**
+   * Ends its life in this process; what the store keeps can be resumed. Turns that run or wait reject with SESSION_CLOSED; the
+   * record is written first. Idempotent.
+   */
+  close(): Promise<void> {
+    return closeConversation(this.#host, this.#conversation);
+  }
+
+  /** Closes it, and removes what the store keeps of it. */
+  async delete(): Promise<void> {
+    this.#host.checkOpen(this.#conversation);
+    await deleteConversation(this.#host, this.#conversation);
+  }
+
+  /** @returns a function that takes the listener away again */
+  on<E extends keyof SessionEvents>(event: E, listener: (payload: SessionEvents[E]) => void): () => void {
+    if (typeof listener !== 'function') throw new TypeError('listener must be a function');
+    return this.#conversation.events.on(event, listener);
+  }
+
+  /** `close()` */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #start(input: TurnInput, options: TurnOptions | undefined): Turn {
+    const resolved = resolveTurnOptions(this.#conversation.settings, options);
+    for (const token of resolved.sampling.biasTokens) {
+      if (token >= this.#host.info.vocabularySize) throw new RangeError(`sampling.logitBias names token ${String(token)}, which the vocabulary does not have`);
+    }
+    const generation = new Generation(this.#host, this.#conversation, input, resolved);
+    generation.start();
+    return generation.turn;
+  }
+
+  async #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    return this.#host.inOrder(this.#conversation, work);
+  }
+}
+
+/** Ends a session's life in this process. Idempotent. @throws LlamaError STORE_FAILED; it is closed all the same */
+export function closeConversation(host: Host, conversation: Conversation): Promise<void> {
+  conversation.closing ??= close(host, conversation);
+  return conversation.closing;
+}
+
+/** Closes a session and removes what the store keeps of it. @returns whether the store had it */
+export async function deleteConversation(host: Host, conversation: Conversation): Promise<boolean> {
+  conversation.doomed = true;
+  await closeConversation(host, conversation);
+  return forget(host, conversation.id, conversation.savedKv?.key);
+}
+
+async function close(host: Host, conversation: Conversation): Promise<void> {
+  // Asked for before it is closed, as nothing is let in afterwards: it is the last of what the session does.
+  const ended = host.inOrder(conversation, () => Promise.resolve());
+  conversation.change(() => (conversation.closed = true));
+  for (const turn of [...conversation.generations]) turn.stop(sessionClosed(conversation.id));
+  try {
+    await ended;
+    await keepRecord(host, conversation);
+  } finally {
+    host.residency.drop(conversation.kv);
+    host.open.delete(conversation.id);
+  }
+}

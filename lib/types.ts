@@ -1,0 +1,228 @@
+import type { Durability, SessionStore } from './stores/store.js';
+
+/** How a model is loaded. A wrong type is a `TypeError`, a wrong value a `RangeError`, an unknown name a `TypeError`. */
+export interface LoadOptions {
+  /** Layers on the accelerator. 'auto' (default): all that fit, 0 without one. 'all': fails if they don't fit. */
+  gpuLayers?: number | 'auto' | 'all';
+  /** Cells of the KV pool that the resident sessions share, in tokens. Default: 'auto', what memory allows. */
+  contextTokens?: number | 'auto';
+  /** Sessions resident on the device at once, 1 to 256. Sessions beyond it are parked, not refused. Default: 32. */
+  maxResident?: number;
+  /** Largest number of tokens in one step, 1 to 65536. Default: 512. */
+  batchTokens?: number;
+  /** Compute threads, 1 to 512. Default: the physical cores this process may use. */
+  threads?: number;
+  /** 'unified': all sessions share one pool of cells. 'streams': each has its own part. 'auto' (default): unified. */
+  kvLayout?: 'auto' | 'unified' | 'streams';
+  /** Number type of the KV cache: f16 (default), or half and a quarter of its size at some loss. */
+  kvType?: 'f16' | 'q8_0' | 'q4_0';
+  /** A directory path, or a store object (MemoryStore, DirectoryStore, your own). Default: in memory. */
+  store?: string | SessionStore;
+  /** When a turn counts as acknowledged: after fsync ('always', default), within a second, or with no promise. */
+  durability?: Durability;
+  /** Budgets of the KV tiers. */
+  cache?: CacheOptions;
+  /** Encrypts everything that a store keeps. Not in this version: NOT_SUPPORTED. */
+  encryption?: KeyRing;
+  /** Turns that may wait, over all sessions, before send() rejects with QUEUE_FULL. Default: 1024. */
+  maxQueued?: number;
+  /** Called on the way with 0 to 1. What it throws is ignored. */
+  onProgress?: (fraction: number) => void;
+  /** Aborting ends the load: it rejects with an `AbortError` and frees everything. */
+  signal?: AbortSignal;
+}
+
+/** Budgets of the KV tiers. */
+export interface CacheOptions {
+  /** Bytes of RAM for the KV of parked sessions; 0: none. Default: 1 GiB. */
+  ramBytes?: number;
+  /** Bytes of the store for KV. Not in this version: NOT_SUPPORTED. */
+  diskBytes?: number;
+  /** Tokens in a page, 1 to 65536. Default: 256. */
+  pageTokens?: number;
+}
+
+/** AES-256 keys by id; `current` encrypts, the others can still decrypt. */
+export interface KeyRing {
+  current: string;
+  /** 32 bytes each. */
+  keys: Record<string, Uint8Array>;
+}
+
+/** What a session is created with. */
+export interface SessionOptions {
+  /** Yours, or a fresh unguessable one. Any string of 1 to 256 characters: it never reaches a file name as it is. */
+  id?: string;
+  /** The system message. Not together with `messages` that begin with one. */
+  system?: string;
+  /** The conversation so far. Default: empty. */
+  messages?: Message[];
+  /** Default for every turn; a turn's own replace it name by name. */
+  sampling?: Sampling;
+  /** Most tokens of a reply. Default: until the context is full. */
+  maxTokens?: number;
+  /** Texts that end a reply (they are not part of it), at most 256 of 1 to 4096 characters. Default: none. */
+  stop?: string[];
+  /** Idle life in milliseconds, up to 100 years; the session expires after it. Default: none, it never does. */
+  ttlMs?: number;
+  /** Yours; kept with the session. */
+  metadata?: Record<string, string>;
+  /** -1000 to 1000, default 0. Higher goes first; waiting raises it by 1 every 5 s, so nobody starves. */
+  priority?: number;
+  /** When the conversation outgrows the context: 'error' (default): CONTEXT_FULL. 'dropOldest': NOT_SUPPORTED as yet. */
+  overflow?: 'error' | 'dropOldest';
+}
+
+/** What a turn may set for itself; what it leaves out is the session's. */
+export interface TurnOptions {
+  sampling?: Sampling;
+  /** Most tokens of the reply. Default: the session's. */
+  maxTokens?: number;
+  /** Replaces the session's list. */
+  stop?: string[];
+  /** -1000 to 1000. Default: the session's. */
+  priority?: number;
+  /** Keep generating past end-of-generation tokens; for benchmarks. Default: false. */
+  ignoreEog?: boolean;
+  /** Aborting rejects the turn with AbortError (its `partial` holds the text so far). */
+  signal?: AbortSignal;
+  /** From send() on, waiting included; the turn rejects with TIMEOUT after it. 1 to 2147483647. Default: none. */
+  timeoutMs?: number;
+}
+
+/** How the next token is chosen. */
+export interface Sampling {
+  /** 0 to 100; 0 always takes the likeliest. Default: 0.8. */
+  temperature?: number;
+  /** Only the k likeliest; 0: all. Default: 40. */
+  topK?: number;
+  /** Only the likeliest that together reach this probability, 0 to 1; 1: all. Default: 0.95. */
+  topP?: number;
+  /** Only those at least this likely relative to the likeliest, 0 to 1; 0: all. Default: 0.05. */
+  minP?: number;
+  /** Divides the logits of the last 64 tokens, 0.01 to 100; 1: off. Default: 1. */
+  repeatPenalty?: number;
+  /** Subtracted per occurrence in the last 64 tokens, -100 to 100. Default: 0. */
+  frequencyPenalty?: number;
+  /** Subtracted once for what occurs in the last 64 tokens, -100 to 100. Default: 0. */
+  presencePenalty?: number;
+  /** 32 bits, 0 to 4294967295. Default: another one each turn. */
+  seed?: number;
+  /** GBNF that the reply must follow. Default: none. */
+  grammar?: string;
+  /** Added to the logits of token ids, -1000000 to 1000000 each; -100 bans in practice. Default: none. */
+  logitBias?: Record<number, number>;
+}
+
+/**
+ * One message of a conversation. Other names than these reach the model's chat template as they are and must be JSON.
+ * Unpaired surrogates in a text become U+FFFD: UTF-8, which models read, can't say them.
+ */
+export interface Message {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content: string;
+  /** True on a reply that was cancelled or failed half-way. */
+  interrupted?: boolean;
+  [extra: string]: unknown;
+}
+
+/** Decoded text of one or more tokens: whole characters, never half of one. */
+export interface Piece {
+  text: string;
+  /** Ids of the tokens it spells; their sum over a turn is `usage.generatedTokens`. */
+  tokens: readonly number[];
+  kind: 'text' | 'reasoning';
+}
+
+/** What a turn came to. */
+export interface Reply {
+  text: string;
+  /** 'stop': the model ended it. 'length': maxTokens. 'stopSequence': one of `stop`. 'cancelled': cancel() or `break`. */
+  finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled';
+  usage: Usage;
+  timings: Timings;
+}
+
+/** Tokens of a turn. */
+export interface Usage {
+  promptTokens: number;
+  /** Those of the prompt that the KV cache held already. */
+  cachedTokens: number;
+  generatedTokens: number;
+}
+
+/** Milliseconds of a turn, by phase. */
+export interface Timings {
+  /** From send() until the session had a sequence. */
+  queueMs: number;
+  /** Spent on bringing KV back. */
+  restoreMs: number;
+  prefillMs: number;
+  /** From send() to the first token. */
+  firstTokenMs: number;
+  /** From the first token to the last. */
+  generateMs: number;
+  /** Generated tokens per second of generateMs. */
+  tokensPerSecond: number;
+}
+
+/** Which sessions to list. */
+export interface SessionFilter {
+  /** Ids that begin with it. */
+  prefix?: string;
+  /** Sessions of this state only: idle, queued, running or closed (stored, not open in this process). */
+  state?: string;
+  /** Most sessions to list. Default: all. */
+  limit?: number;
+  /** The last id of the page before. */
+  cursor?: string;
+}
+
+/** One session, as a listing shows it. */
+export interface SessionInfo {
+  id: string;
+  createdAt: Date;
+  modifiedAt: Date;
+  expiresAt?: Date;
+  /** The beginning of its first user message. */
+  summary: string;
+  /** How many. */
+  messages: number;
+  /** How many. */
+  tokens: number;
+  /** device, ram, store or none. */
+  residency: string;
+  metadata: Record<string, string>;
+}
+
+/** What `session.on()` tells. A listener that throws does not disturb the session. */
+export interface SessionEvents {
+  state: { from: string; to: string };
+  turn: Reply;
+  parked: { tier: string };
+  expired: object;
+  /** A turn or a background write failed; the turn's promise rejects with the same error. */
+  error: Error;
+}
+
+/** What is loaded. */
+export interface ModelInfo {
+  path: string;
+  description: string;
+  architecture: string;
+  /** How many. */
+  parameters: number;
+  /** Of the weights. */
+  sizeBytes: number;
+  /** Tokens. */
+  trainedContext: number;
+  /** Tokens. */
+  vocabularySize: number;
+  /** Equal for equal weights and vocabularies, wherever the file lies. */
+  fingerprint: string;
+  /** Names of the devices that compute it. */
+  devices: string[];
+}
+
+/** Counters since load, all numbers; the names are documented and become the Prometheus names. */
+export type ModelStats = Record<string, number>;
