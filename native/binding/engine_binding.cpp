@@ -5,6 +5,10 @@
 
 namespace llama_sessions {
 
+static Napi::Error closed_error(Napi::Env env) {
+    return error_value(env, {"MODEL_CLOSED", "the model is closed. Load it again."});
+}
+
 Napi::Function EngineBinding::define(Napi::Env env) {
     return DefineClass(env, "Engine",
                        {InstanceMethod("open", &EngineBinding::open),
@@ -88,6 +92,7 @@ void EngineBinding::end_work(Napi::Env env, size_t count) {
 }
 
 uint32_t EngineBinding::expect(Napi::Env env, Napi::Promise* promise, Napi::Value kept) {
+    if (closed_) throw closed_error(env); // nobody would answer any more
     const uint32_t id = next_pending_++;
     Pending pending{Napi::Promise::Deferred::New(env), {}};
     if (!kept.IsEmpty()) pending.kept = Napi::Persistent(kept.As<Napi::Object>());
@@ -157,7 +162,7 @@ Napi::Value EngineBinding::open(const Napi::CallbackInfo& info) {
 
 std::shared_ptr<const Model> EngineBinding::loaded_model() const {
     std::shared_ptr<const Model> model = engine_.model();
-    if (!model) throw error_value(env_, {"MODEL_CLOSED", "the model is closed. Load it again."});
+    if (!model) throw closed_error(env_);
     return model;
 }
 
