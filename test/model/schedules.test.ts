@@ -1,0 +1,162 @@
+/**
+ * What a session says does not depend on who else speaks, nor on where its KV has been: over random schedules of create,
+ * send, cancel, park, save and resume, every turn equals the one that the same conversation gets alone.
+ */
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { LlamaError, loadModel, MemoryStore, type Model, type Reply, type Session, type Turn } from '../../lib/index.js';
+import { NAMES, RECALL } from '../support/recall.js';
+
+const RUNS = Number(process.env['SCHEDULES'] ?? 200);
+const SESSIONS = 5;
+const GREEDY = { sampling: { temperature: 0 }, maxTokens: 40 };
+
+const MESSAGES = [
+  ...NAMES.slice(0, 6).map((name) => `My name is ${name}.`),
+  ...NAMES.slice(6, 10).map((name) => `I live in ${name}.`),
+  'My code is 4711.',
+  'What is my name?',
+  'Where do I live?',
+  'What is my code?',
+  'Count from 3 to 12.',
+  'Repeat after me: shai brot',
+  'Tell me a story.',
+  'What do you know about me?',
+];
+
+/** One thing that happens to one session; `wait`: before the next thing happens. */
+interface Action {
+  session: number;
+  kind: 'send' | 'sendAndCancel' | 'park' | 'save' | 'resume';
+  message: number;
+  /** Pieces until the cancel; 0: at once, in the queue. */
+  pieces: number;
+  wait: boolean;
+}
+
+const action: fc.Arbitrary<Action> = fc.record({
+  session: fc.nat(SESSIONS - 1),
+  kind: fc.constantFrom('send', 'send', 'send', 'sendAndCancel', 'park', 'save', 'resume'),
+  message: fc.nat(MESSAGES.length - 1),
+  pieces: fc.nat(6),
+  wait: fc.boolean(),
+});
+
+/** A turn that is part of a conversation: what was asked, how much of the answer was kept, and what it said. */
+interface Kept {
+  message: string;
+  /** Of a cancelled turn: the tokens it came to. */
+  tokens?: number;
+  text: string;
+}
+
+let crowd: Model;
+let alone: Model;
+
+beforeAll(async () => {
+  // Three sequences for five sessions, and a pool too small for all of them.
+  crowd = await loadModel(RECALL, { threads: 1, maxResident: 3, contextTokens: 512, batchTokens: 64, store: new MemoryStore() });
+  alone = await loadModel(RECALL, { threads: 1, maxResident: 1 });
+});
+
+afterAll(async () => {
+  const stats = crowd.stats();
+  // Schedules that never move anything would prove nothing.
+  for (const what of ['parks', 'ramRestores', 'storeRestores', 'cancelledTurns']) expect(stats[what], what).toBeGreaterThan(0);
+  expect((stats['generatedSequences'] ?? 0) / (stats['generateSteps'] ?? 1)).toBeGreaterThan(1);
+  await crowd.close();
+  await alone.close();
+});
+
+test(`${String(RUNS)} random schedules change nothing that is said`, { timeout: 600_000 }, async () => {
+  const seed = Number(process.env['SCHEDULE_SEED'] ?? 20_261_121);
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { minLength: 4, maxLength: 16 }), async (schedule) => {
+      for (const conversation of await play(schedule)) expect(conversation.map((turn) => turn.text)).toEqual(await replay(conversation));
+    }),
+    { numRuns: RUNS, seed, endOnFailure: process.env['CI'] !== undefined },
+  );
+});
+
+async function play(schedule: readonly Action[]): Promise<Kept[][]> {
+  const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => crowd.createSession(GREEDY)));
+  const conversations: Kept[][] = sessions.map(() => []);
+  /** What was begun on each session; they run in order anyway. */
+  const begun: Promise<unknown>[] = [];
+  for (const step of schedule) {
+    // Closing would end what is under way.
+    if (step.kind === 'resume') await Promise.all(begun);
+    const doing = perform(step, sessions, conversations[step.session] as Kept[]);
+    begun.push(doing);
+    if (step.wait || step.kind === 'resume') await doing;
+  }
+  await Promise.all(begun);
+  await Promise.all(sessions.map((session) => session.delete()));
+  return conversations;
+}
+
+async function perform(step: Action, sessions: Session[], conversation: Kept[]): Promise<void> {
+  const session = sessions[step.session] as Session;
+  switch (step.kind) {
+    case 'park':
+      return session.park();
+    case 'save':
+      return session.save();
+    case 'resume':
+      await session.save();
+      await session.close();
+      sessions[step.session] = await crowd.resumeSession(session.id);
+      return;
+    default: {
+      const message = MESSAGES[step.message] as string;
+      const turn = session.send(message);
+      if (step.kind === 'sendAndCancel') void cancelAfter(turn, step.pieces);
+      const { text, finishReason, usage } = await turn.catch(nothingWhenFull);
+      if (finishReason !== 'cancelled') conversation.push({ message, text });
+      else if (text !== '') conversation.push({ message, text, tokens: usage.generatedTokens });
+    }
+  }
+}
+
+/** The pool is small on purpose: a conversation may outgrow it, and then stays as it was. */
+function nothingWhenFull(error: unknown): Pick<Reply, 'text' | 'finishReason' | 'usage'> {
+  if (!(error instanceof LlamaError) || error.code !== 'CONTEXT_FULL') throw error;
+  return { text: '', finishReason: 'cancelled', usage: { promptTokens: 0, cachedTokens: 0, generatedTokens: 0 } };
+}
+
+async function cancelAfter(turn: Turn, pieces: number): Promise<void> {
+  let seen = 0;
+  try {
+    if (pieces > 0) for await (const _ of turn) if (++seen === pieces) break;
+    turn.cancel();
+  } catch {
+    // The turn's own promise tells.
+  }
+}
+
+const memory = new Map<string, string>();
+
+/** What the same conversation is answered when nobody else is there and its KV never moves. */
+async function replay(conversation: readonly Kept[]): Promise<string[]> {
+  const session = await alone.createSession(GREEDY);
+  const texts: string[] = [];
+  let known = true;
+  let key = '';
+  for (const [i, turn] of conversation.entries()) {
+    key += JSON.stringify([turn.message, turn.tokens]);
+    // As long as all of a conversation's beginning is known, nothing has to be said.
+    known = known && memory.has(key);
+    if (known) {
+      texts.push(memory.get(key) as string);
+      continue;
+    }
+    for (const earlier of conversation.slice(session.messages.length / 2, i + 1)) {
+      const options = earlier.tokens === undefined ? {} : { maxTokens: earlier.tokens };
+      const { text } = await session.send(earlier.message, options);
+      if (earlier === turn) memory.set(key, text);
+    }
+    texts.push(memory.get(key) as string);
+  }
+  await session.delete();
+  return texts;
+}
