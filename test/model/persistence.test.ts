@@ -1,0 +1,211 @@
+import { appendFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { loadModel, MemoryStore, type Model, type Session } from '../../lib/index.js';
+import { namedModel } from '../../bench/generate-model.mjs';
+import { RECALL } from '../support/recall.js';
+
+const GREEDY = { sampling: { temperature: 0 } };
+const LOAD = { threads: 1, maxResident: 4 };
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'llama-sessions-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+const store = (): string => join(folder, 'store');
+
+async function told(model: Model, id: string): Promise<Session> {
+  const session = await model.createSession({ id, ...GREEDY, metadata: { user: id } });
+  await session.send('My name is Mosoba.');
+  await session.send('My code is 3299.');
+  return session;
+}
+
+/** Tells, saves, ends the process's part; then changes the files and asks in a new one. */
+async function tellAndSave(): Promise<void> {
+  const model = await loadModel(RECALL, { ...LOAD, store: store() });
+  await (await told(model, 'ann')).save();
+  await model.close();
+}
+
+async function filesUnder(path: string): Promise<string[]> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+async function flipByte(path: string, at: number): Promise<void> {
+  const bytes = await readFile(path);
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+  await writeFile(path, bytes);
+}
+
+test('a session goes on after a restart, without prefill', async () => {
+  await tellAndSave();
+  const model = await loadModel(RECALL, { ...LOAD, store: store() });
+  const session = await model.resumeSession('ann');
+  expect(session.residency).toBe('store');
+  expect(session.metadata).toEqual({ user: 'ann' });
+  expect(session.messages).toHaveLength(4);
+  const reply = await session.send('What is my name?');
+  expect(reply.text).toBe('Your name is Mosoba.');
+  // All but the new message and what ended the last one.
+  expect(reply.usage.cachedTokens).toBeGreaterThan(35);
+  expect(reply.usage.promptTokens - reply.usage.cachedTokens).toBeLessThan(20);
+  expect(model.stats()).toMatchObject({ storeRestores: 1, kvMisses: 0 });
+  await model.close();
+});
+
+test('every turn is in the store when it resolves, saved or not', async () => {
+  const model = await loadModel(RECALL, { ...LOAD, store: store() });
+  await told(model, 'ann');
+  // A second process, as it were, while the first still runs.
+  const other = await loadModel(RECALL, { ...LOAD, store: store() });
+  const reply = await (await other.resumeSession('ann')).send('What is my code?');
+  expect(reply.text).toBe('Your code is 3299.');
+  expect(reply.usage.cachedTokens).toBe(0);
+  await other.close();
+  await model.close();
+});
+
+test('a damaged, truncated or missing KV page is a cache miss: the conversation goes on', async () => {
+  const damages: ((page: string) => Promise<void>)[] = [
+    (page) => flipByte(page, 20),
+    (page) => flipByte(page, 5000),
+    (page) => truncate(page, 3000),
+    (page) => truncate(page, 0),
+    (page) => appendFile(page, 'x'),
+    (page) => rm(page),
+  ];
+  for (const damage of damages) {
+    await rm(store(), { recursive: true, force: true });
+    await tellAndSave();
+    const [page] = await filesUnder(join(store(), 'pages'));
+    await damage(page as string);
+    const model = await loadModel(RECALL, { ...LOAD, store: store() });
+    const reply = await (await model.resumeSession('ann')).send('What is my name?');
+    expect(reply.text).toBe('Your name is Mosoba.');
+    expect(reply.usage.cachedTokens).toBe(0);
+    expect(model.stats()).toMatchObject({ storeRestores: 0, kvMisses: 1 });
+    await model.close();
+  }
+});
+
+test('a damaged record is SNAPSHOT_CORRUPT, hides no other session and can be deleted', async () => {
+  await tellAndSave();
+  // The version before the newest is kept for a while.
+  const record = (await filesUnder(join(store(), 'sessions'))).sort().at(-1);
+  await flipByte(record as string, 700);
+  const model = await loadModel(RECALL, { ...LOAD, store: store() });
+  await told(model, 'bob');
+  await expect(model.resumeSession('ann')).rejects.toMatchObject({ code: 'SNAPSHOT_CORRUPT' });
+  const listed: string[] = [];
+  for await (const info of model.listSessions()) listed.push(info.id);
+  expect(listed).toEqual(['bob']);
+  expect(model.stats()['corruptRecords']).toBe(1);
+  expect(await model.deleteSession('ann')).toBe(true);
+  await expect(model.resumeSession('ann')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  await model.close();
+});
+
+test('a file goes to another process, with another pool, and answers there without prefill', async () => {
+  const file = join(folder, 'ann.session');
+  const here = await loadModel(RECALL, LOAD);
+  const { bytes } = await (await told(here, 'ann')).export(file);
+  expect((await readFile(file)).byteLength).toBe(bytes);
+  await here.close();
+
+  const there = await loadModel(RECALL, { threads: 1, maxResident: 9, contextTokens: 4096 });
+  const session = await there.importSession(file, { id: 'ann in her new home' });
+  const reply = await session.send('What is my name?');
+  expect(reply.text).toBe('Your name is Mosoba.');
+  expect(reply.usage.cachedTokens).toBeGreaterThan(35);
+  await expect(there.importSession(file, { id: session.id })).rejects.toMatchObject({ code: 'SESSION_EXISTS' });
+  const again = await there.importSession(file, { id: session.id, replace: true });
+  expect(again.messages).toHaveLength(4);
+  await there.close();
+});
+
+test('a file whose KV is damaged or of another KV type comes in all the same, computed again', async () => {
+  const file = join(folder, 'ann.session');
+  const here = await loadModel(RECALL, LOAD);
+  await (await told(here, 'ann')).export(file);
+  await here.close();
+
+  const otherType = await loadModel(RECALL, { ...LOAD, kvType: 'q8_0' });
+  const first = await (await otherType.importSession(file)).send('What is my code?');
+  expect(first).toMatchObject({ text: 'Your code is 3299.', usage: { cachedTokens: 0 } });
+  await otherType.close();
+
+  await flipByte(file, (await readFile(file)).byteLength - 1000);
+  const there = await loadModel(RECALL, LOAD);
+  const reply = await (await there.importSession(file)).send('What is my name?');
+  expect(reply).toMatchObject({ text: 'Your name is Mosoba.', usage: { cachedTokens: 0 } });
+  expect(there.stats()['kvMisses']).toBe(1);
+  await flipByte(file, 200);
+  await expect(there.importSession(file, { id: 'x' })).rejects.toMatchObject({ code: 'SNAPSHOT_CORRUPT' });
+  await expect(there.importSession(join(folder, 'nobody'))).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  await there.close();
+});
+
+test('a session of another model keeps its messages; tokens and KV are made anew', async () => {
+  await tellAndSave();
+  const tiny = await namedModel('tiny');
+  const model = await loadModel(tiny, { ...LOAD, store: store() });
+  const session = await model.resumeSession('ann');
+  expect(session.messages).toHaveLength(4);
+  const reply = await session.send('Hello', { maxTokens: 4 });
+  expect(reply.usage.cachedTokens).toBe(0);
+  expect(session.messages).toHaveLength(6);
+  await model.close();
+});
+
+test('two owners of one session: the second writer gets SESSION_CONFLICT and loses nothing of the first', async () => {
+  const shared = new MemoryStore();
+  const [first, second] = [await loadModel(RECALL, { ...LOAD, store: shared }), await loadModel(RECALL, { ...LOAD, store: shared })];
+  const mine = await told(first, 'ann');
+  const theirs = await second.resumeSession('ann');
+  await mine.send('I live in Kabela.');
+  await expect(theirs.send('I live in Dorin.')).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+  await expect(theirs.close()).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+  expect((await mine.send('Where do I live?')).text).toBe('Your city is Kabela.');
+  const resumed = await second.resumeSession('ann');
+  expect((await resumed.send('Where do I live?')).text).toBe('Your city is Kabela.');
+  await first.close().catch(() => undefined);
+  await second.close();
+});
+
+test('save() writes a page once and replaces the one before', async () => {
+  const model = await loadModel(RECALL, { ...LOAD, store: store() });
+  const session = await told(model, 'ann');
+  await session.save();
+  const pages = await filesUnder(join(store(), 'pages'));
+  await session.save();
+  expect(await filesUnder(join(store(), 'pages'))).toEqual(pages);
+  await session.send('What is my name?');
+  await session.save();
+  const replaced = await filesUnder(join(store(), 'pages'));
+  expect(replaced).toHaveLength(1);
+  expect(replaced).not.toEqual(pages);
+  await session.delete();
+  expect(await filesUnder(join(store(), 'pages'))).toEqual([]);
+  await model.close();
+});
+
+test('an idle session expires after its ttl, with an event; a stored one is not found', async () => {
+  const shared = new MemoryStore();
+  const model = await loadModel(RECALL, { ...LOAD, store: shared });
+  const open = await model.createSession({ id: 'open', ttlMs: 50, ...GREEDY });
+  const stored = await model.createSession({ id: 'stored', ttlMs: 50, ...GREEDY });
+  await Promise.all([open.send('Hello!'), stored.send('Hello!')]);
+  await stored.close();
+  await new Promise((resolve) => open.on('expired', resolve));
+  await expect.poll(() => model.getSession('open')).toBeUndefined();
+  await expect(model.resumeSession('open')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  await expect(model.resumeSession('stored')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  await model.close();
+});
