@@ -1,0 +1,111 @@
+import { gaps, interleave, median, quantile, round } from '../measure.mjs';
+import { progress } from '../report.mjs';
+import { arrivalsOf, deleteSessions, greedy, openModel, openSessions, promptTokens } from '../sessions.mjs';
+
+/** @typedef {import('../sessions.mjs').Settings} Settings */
+/** @typedef {import('../sessions.mjs').Model} Model */
+
+export const about = 'gaps between pieces of sessions that generate, while another prefills a long prompt';
+
+const PREFILL_TOKENS = 7000;
+const USUAL_PIECES = 40; // what the usual gap is the median of
+
+/** @param {Settings} settings */
+export async function run(settings) {
+  const rows = [];
+  for (const speakers of settings.quick ? [1] : [1, 4]) rows.push(await measure(settings, speakers));
+  return { rows, goals: { 'longest gap under 4 usual gaps': rows.every((row) => Number(row.ratio) < 4) } };
+}
+
+/**
+ * @param {Settings} settings
+ * @param {number} speakers sessions that generate
+ */
+async function measure(settings, speakers) {
+  // They speak until they are cancelled; the limit only bounds the KV pool.
+  const longestReply = Math.floor(8000 / speakers);
+  const model = await openModel(settings, {
+    maxResident: speakers + 1,
+    contextTokens: PREFILL_TOKENS + 8000 + 64 * speakers + 512,
+  });
+  let seed = 0;
+  const { alone, beside } = await interleave(settings.quick ? 1 : 2, {
+    alone: () => {
+      progress(`gap: prefill of ${PREFILL_TOKENS} tokens, alone`);
+      return prefill(model, seed++);
+    },
+    beside: () => {
+      progress(`gap: prefill of ${PREFILL_TOKENS} tokens, ${speakers} sessions generating`);
+      return prefillBesideSpeakers(model, speakers, longestReply, seed++);
+    },
+  });
+  await model.close();
+  const aloneSpeed = median(alone.map((ms) => PREFILL_TOKENS / ms)) * 1000;
+  const besideSpeed = median(beside.map(({ prefillMs }) => PREFILL_TOKENS / prefillMs)) * 1000;
+  const worst = beside.reduce((a, b) => (a.longest / a.usual > b.longest / b.usual ? a : b));
+  return {
+    generating: speakers,
+    'usual gap ms': round(worst.usual),
+    'median beside': round(worst.median),
+    'p99 beside': round(worst.p99),
+    'longest beside': round(worst.longest),
+    ratio: round(worst.longest / worst.usual),
+    'prefill tok/s alone': round(aloneSpeed, 0),
+    beside: round(besideSpeed, 0),
+    kept: round(besideSpeed / aloneSpeed, 3),
+  };
+}
+
+/**
+ * Milliseconds until the first token of a reply to a long prompt that nobody has sent before.
+ * @param {Model} model
+ * @param {number} seed
+ */
+async function prefill(model, seed) {
+  const [session] = await openSessions(model, 1);
+  const prompt = promptTokens(model, PREFILL_TOKENS, 1000 + seed);
+  const started = performance.now();
+  const { times } = await arrivalsOf(session.complete(prompt, greedy(1)));
+  await session.delete();
+  return times[0] - started;
+}
+
+/**
+ * @param {Model} model
+ * @param {number} count
+ * @param {number} longestReply
+ * @param {number} seed
+ */
+async function prefillBesideSpeakers(model, count, longestReply, seed) {
+  const sessions = await openSessions(model, count);
+  const turns = sessions.map((session, i) => session.complete(promptTokens(model, 64, i), greedy(longestReply)));
+  /** @type {number[][]} */
+  const heard = turns.map(() => []);
+  const ends = turns.map((turn, i) => arrivalsOf(turn, ({ times }) => (heard[i] = times)));
+  const enough = () => heard.every((times) => times.length > USUAL_PIECES);
+  await until(enough, 60_000);
+
+  const from = performance.now();
+  const prefillMs = await prefill(model, seed);
+  const to = performance.now();
+  turns.forEach((turn) => turn.cancel());
+  await Promise.all(ends);
+  await deleteSessions(sessions);
+
+  // A gap counts where it ends: the first one beside the prefill begins before it.
+  const usual = median(heard.flatMap((times) => gaps(times.filter((time) => time <= from)).slice(1)));
+  const during = heard.flatMap((times) => gaps(times).filter((_, i) => times[i + 1] > from && times[i] < to));
+  return { prefillMs, usual, longest: Math.max(...during), median: median(during), p99: quantile(during, 0.99) };
+}
+
+/**
+ * @param {() => boolean} condition
+ * @param {number} timeoutMs
+ */
+async function until(condition, timeoutMs) {
+  const end = performance.now() + timeoutMs;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error('the sessions did not generate in time');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

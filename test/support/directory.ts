@@ -1,0 +1,72 @@
+/** A DirectoryStore in a folder of its own, for each test of a file. */
+import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, vi } from 'vitest';
+import { LlamaError } from '../../lib/errors.js';
+import { DirectoryStore } from '../../lib/stores/directory.js';
+
+/** What a test works on. */
+export interface Bench {
+  root: string;
+  store: DirectoryStore;
+}
+
+/** Sets `root` and `store` before each test of the file that calls it, and clears away afterwards. */
+export function makeBench(): Bench {
+  const bench = {} as Bench;
+  beforeEach(async () => {
+    bench.root = await mkdtemp(join(tmpdir(), 'directory-'));
+    bench.store = new DirectoryStore(bench.root);
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await bench.store.close().catch(() => undefined);
+    await rm(bench.root, { recursive: true, force: true });
+  });
+  return bench;
+}
+
+/** Text as bytes. */
+export function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** A record as `version:text`. */
+export async function read(store: DirectoryStore, id: string): Promise<string | undefined> {
+  const record = await store.getRecord(id);
+  return record && `${String(record.version)}:${new TextDecoder().decode(record.bytes)}`;
+}
+
+/** All files below a folder. */
+export async function files(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** The files of records, in order. */
+export async function recordFiles(root: string): Promise<string[]> {
+  return (await files(root)).filter((path) => path.endsWith('.record')).sort();
+}
+
+/** The LlamaError that it rejects with. */
+export async function failure(promise: Promise<unknown>): Promise<LlamaError> {
+  const error = await promise.then(
+    () => expect.unreachable('should have rejected'),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(LlamaError);
+  return error as LlamaError;
+}
+
+/** What all file handles inherit from, to make the disk fail. */
+export async function fileHandle(): Promise<Awaited<ReturnType<typeof open>>> {
+  const file = await open(import.meta.filename);
+  await file.close();
+  return Object.getPrototypeOf(file) as typeof file;
+}
+
+/** An error of the system. */
+export function errno(code: string): Error {
+  return Object.assign(new Error(code), { code });
+}

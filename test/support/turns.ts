@@ -1,0 +1,17 @@
+/** Turns as tests make them. */
+import type { Piece, Reply } from '../../lib/types.js';
+
+export const piece = (text: string): Piece => ({ text, tokens: [text.length], kind: 'text' });
+export const reply = (text: string, finishReason: Reply['finishReason'] = 'stop'): Reply => ({
+  text,
+  finishReason,
+  usage: { promptTokens: 1, cachedTokens: 0, generatedTokens: 1 },
+  timings: { queueMs: 0, restoreMs: 0, prefillMs: 0, firstTokenMs: 0, generateMs: 0, tokensPerSecond: 0 },
+});
+export const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+export async function collect(iterable: AsyncIterable<Piece>): Promise<string[]> {
+  const texts: string[] = [];
+  for await (const { text } of iterable) texts.push(text);
+  return texts;
+}
