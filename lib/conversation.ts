@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { Emitter } from './emitter.js';
-import type { ResolvedSessionOptions, SessionSettings } from './options.js';
+import { resolveResumeOptions, type ResolvedSessionOptions, type SessionSettings } from './options.js';
 import type { KvReference, SessionRecord } from './record.js';
 import { SessionKv } from './residency.js';
 import { NO_TOKENS } from './tokens.js';
-import type { Message, SessionEvents } from './types.js';
+import type { Message, SessionEvents, SessionOptions } from './types.js';
 
 /** A turn in the making. */
 export interface Stoppable {
@@ -101,6 +101,15 @@ export class Conversation {
   /** Milliseconds since 1970; undefined: it never does. */
   get expiresAt(): number | undefined {
     return this.settings.ttlMs === undefined ? undefined : this.modifiedAt + this.settings.ttlMs;
+  }
+
+  /** @throws TypeError, RangeError for wrong options */
+  reconfigure(options: Partial<SessionOptions> | undefined): void {
+    if (options === undefined) return;
+    const { metadata, settings } = resolveResumeOptions(this, options);
+    this.metadata = metadata;
+    this.settings = settings;
+    this.dirty = true;
   }
 
   /** Makes a change and tells when it changed the state. */

@@ -18,6 +18,7 @@ const CHARACTERS_PER_TOKEN = 3;
 
 /** Runs one turn: waits, takes a sequence, restores and prefills, generates, keeps what came of it, replies. */
 export class Generation implements Operation {
+  readonly needsRoom = true;
   readonly #host: Host;
   readonly #conversation: Conversation;
   readonly #input: TurnInput;
@@ -69,7 +70,7 @@ export class Generation implements Operation {
     // Else it is on its way into the engine, and looks once more before it enters.
   }
 
-  admissible(): boolean {
+  hasRoom(): boolean {
     return this.#host.residency.fits(this.#conversation.kv, this.#cells());
   }
 

@@ -8,8 +8,10 @@ import type { Durability, SessionStore } from './stores/store.js';
 
 /** Something that a session does: one at a time, in order of arrival. */
 export interface Operation {
-  /** Whether it can begin. */
-  admissible(): boolean;
+  /** It needs a sequence and KV cells. */
+  readonly needsRoom: boolean;
+  /** Whether there is room for it now. */
+  hasRoom(): boolean;
   /** Never rejects. */
   run(): Promise<void>;
   /** It was waiting when the session or the model was closed. */
@@ -87,7 +89,8 @@ export class Host {
     this.checkOpen(conversation);
     return new Promise<T>((resolve, reject) => {
       const operation: Operation = {
-        admissible: () => true,
+        needsRoom: false,
+        hasRoom: () => true,
         run: () => work().then(resolve, reject),
         refuse: reject,
       };
@@ -115,9 +118,15 @@ export class Host {
     await new Promise<void>((resolve) => (this.#drained = resolve));
   }
 
+  /** Nobody overtakes a turn that waits for room: small ones would keep a large one out for ever. */
   #pump(): void {
     for (;;) {
-      const entry = this.#queue.next((waiting) => waiting.value.admissible());
+      let blocked = false;
+      const entry = this.#queue.next(({ value }) => {
+        if (!value.needsRoom) return true;
+        blocked ||= !value.hasRoom();
+        return !blocked;
+      });
       if (entry === undefined) return;
       this.#running++;
       void entry.value.run().then(() => {

@@ -5,7 +5,7 @@ import { readExport } from './exportfile.js';
 import { modelClosed, type Host } from './host.js';
 import { forget, keepAll, keepRecord, useSavedKv } from './keeping.js';
 import { listSessions } from './listing.js';
-import { checkId, checkImportOptions, checkTokenizeOptions, resolveListFilter, resolveResumeOptions, resolveSessionOptions } from './options.js';
+import { checkId, checkImportOptions, checkTokenizeOptions, resolveListFilter, resolveSessionOptions } from './options.js';
 import { decodeRecord } from './record.js';
 import { closeConversation, deleteConversation, Session } from './session.js';
 import { checkTokens } from './tokens.js';
@@ -57,7 +57,7 @@ export class Model implements AsyncDisposable {
     checkId(id);
     const open = this.#host.open.get(id);
     if (open !== undefined && !open.closed) {
-      Object.assign(open, resolveResumeOptions(open, options));
+      open.reconfigure(options);
       return this.#handle(open);
     }
     await open?.closing?.catch(() => undefined);
@@ -66,7 +66,7 @@ export class Model implements AsyncDisposable {
       if (stored === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
       const conversation = Conversation.fromRecord(decodeRecord(stored.bytes), this.#host.fingerprint);
       conversation.version = stored.version;
-      Object.assign(conversation, resolveResumeOptions(conversation, options));
+      conversation.reconfigure(options);
       useSavedKv(this.#host, conversation);
       return conversation;
     });
