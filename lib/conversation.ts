@@ -36,6 +36,8 @@ export class Conversation {
   tokens: Int32Array = NO_TOKENS;
   /** Of its record in the store; 0: not there yet. */
   version = 0;
+  /** A record on its way to the store, or whose write failed. */
+  doubtful: Uint8Array | undefined;
   /** The KV in the store, if any. */
   savedKv: KvReference | undefined;
   /** Something has changed since the record was written. */

@@ -10,14 +10,26 @@ import { commonPrefix } from './tokens.js';
 /** Writes the record, if anything changed. @throws LlamaError SESSION_CONFLICT, STORE_FAILED; the session lives on in memory */
 export async function keepRecord(host: Host, conversation: Conversation): Promise<void> {
   if (!conversation.dirty || conversation.doomed) return;
+  await settleDoubtfulWrite(host, conversation);
   const bytes = encodeRecord(conversation.toRecord(host.fingerprint));
   const { expiresAt } = conversation;
+  conversation.doubtful = bytes;
   conversation.version = await host.store.putRecord(conversation.id, bytes, {
     expected: conversation.version,
     durability: host.durability,
     ...(expiresAt !== undefined && { expiresAt }),
   });
+  conversation.doubtful = undefined;
   conversation.dirty = false;
+}
+
+/** A write that failed may have arrived all the same: then it is ours, and no conflict. */
+async function settleDoubtfulWrite(host: Host, conversation: Conversation): Promise<void> {
+  const { doubtful, version, id } = conversation;
+  if (doubtful === undefined) return;
+  const stored = await host.store.getRecord(id);
+  if (stored?.version === version + 1 && Buffer.from(stored.bytes).equals(doubtful)) conversation.version = stored.version;
+  conversation.doubtful = undefined;
 }
 
 /** Writes record and KV. What the store has already is not written again. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { endianness } from 'node:os';
 
 /**
  * A block of bytes that knows its kind, format version and length, and whose damage shows (R12):
@@ -51,20 +52,22 @@ export function sha256(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
 }
 
-/** Tokens as little-endian bytes, whatever the machine. */
+/** Tokens as little-endian bytes, whatever the machine, in memory of their own. */
 export function tokenBytes(tokens: Int32Array): Uint8Array {
-  const bytes = new Uint8Array(tokens.length * 4);
-  const target = view(bytes);
-  tokens.forEach((token, i) => {
-    target.setInt32(i * 4, token, true);
-  });
-  return bytes;
+  return littleEndian(Buffer.from(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength)));
 }
 
 /** The reverse of `tokenBytes()`. */
 export function tokensFrom(bytes: Uint8Array): Int32Array {
-  const source = view(bytes);
-  return Int32Array.from({ length: bytes.byteLength / 4 }, (_, i) => source.getInt32(i * 4, true));
+  const tokens = new Int32Array(bytes.byteLength / 4);
+  const target = Buffer.from(tokens.buffer);
+  target.set(bytes);
+  littleEndian(target);
+  return tokens;
+}
+
+function littleEndian(words: Buffer): Buffer {
+  return endianness() === 'LE' ? words : words.swap32();
 }
 
 function view(bytes: Uint8Array): DataView {

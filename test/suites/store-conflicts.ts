@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'vitest';
+import type { SessionStore } from '../../lib/stores/store.js';
+import { expectCode, expectCodeOf, plain, text, type StoreUnderTest } from './store-values.js';
+
+/** Writers that compete. */
+export function conflictTests(at: StoreUnderTest): void {
+  describe('compare and set', () => {
+    test.each([
+      ['a new record where one is', 1, 0],
+      ['a record that is not there', 0, 1],
+      ['an older version', 3, 2],
+      ['a version that is not there yet', 3, 4],
+    ])('%s: SESSION_CONFLICT, and nothing changes', async (_, stored, expected) => {
+      for (let version = 0; version < stored; version++) {
+        await at.store.putRecord('a', text(`v${String(version + 1)}`), { expected: version });
+      }
+      const before = plain(await at.store.getRecord('a'));
+      await expectCode(at.store.putRecord('a', text('wrong'), { expected }), 'SESSION_CONFLICT');
+      expect(plain(await at.store.getRecord('a'))).toEqual(before);
+    });
+
+    test('of two openers the slower one gets the conflict, and can go on after reading', async () => {
+      await at.store.putRecord('a', text('one'), { expected: 0 });
+      const other = await at.reopened();
+      await other.putRecord('a', text('other'), { expected: 1 });
+      await expectCode(at.store.putRecord('a', text('mine'), { expected: 1 }), 'SESSION_CONFLICT');
+      const read = await at.store.getRecord('a');
+      expect(await at.store.putRecord('a', text('mine'), { expected: read?.version ?? -1 })).toBe(3);
+      expect(plain(await other.getRecord('a'))?.bytes).toBe('mine');
+    });
+
+    test('of many that write the same version at once exactly one wins', async () => {
+      const stores = [at.store, await at.reopened(), await at.reopened()];
+      for (let expected = 0; expected < 8; expected++) {
+        const writes = Array.from({ length: 12 }, async (_, writer) => {
+          const version = await stores[writer % 3]?.putRecord('a', text(`by ${String(writer)}`), { expected });
+          return { version, writer };
+        });
+        const results = await Promise.allSettled(writes);
+        const won = results.filter((result) => result.status === 'fulfilled').map((result) => result.value);
+        expect(won).toHaveLength(1);
+        expect(plain(await at.store.getRecord('a'))).toEqual({
+          version: expected + 1,
+          bytes: `by ${String(won[0]?.writer)}`,
+        });
+        for (const result of results) if (result.status === 'rejected') expectCodeOf(result.reason, 'SESSION_CONFLICT');
+      }
+    });
+
+    test('counting with retries loses no count', async () => {
+      const stores = [at.store, await at.reopened(), await at.reopened()];
+      const increment = async (own: SessionStore): Promise<void> => {
+        for (;;) {
+          const record = await own.getRecord('counter');
+          const next = text(String(Number(plain(record)?.bytes ?? 0) + 1));
+          try {
+            await own.putRecord('counter', next, { expected: record?.version ?? 0, durability: 'none' });
+            return;
+          } catch (error) {
+            expectCodeOf(error, 'SESSION_CONFLICT');
+          }
+        }
+      };
+      await Promise.all(
+        stores.map(async (own) => {
+          for (let i = 0; i < 15; i++) await increment(own);
+        }),
+      );
+      expect(plain(await at.store.getRecord('counter'))).toEqual({ version: 45, bytes: '45' });
+    });
+
+    test('readers see only whole versions, and never an older one than before', async () => {
+      const other = await at.reopened();
+      const writer = { busy: true };
+      const reads = (async () => {
+        let last = 0;
+        while (writer.busy) {
+          const record = await other.getRecord('a');
+          if (record === undefined) continue;
+          expect(record.version).toBeGreaterThanOrEqual(last);
+          expect(plain(record)?.bytes).toBe(`${'x'.repeat(record.version)}.`);
+          last = record.version;
+        }
+      })();
+      for (let expected = 0; expected < 40; expected++) {
+        await at.store.putRecord('a', text(`${'x'.repeat(expected + 1)}.`), { expected, durability: 'none' });
+      }
+      writer.busy = false;
+      await reads;
+    });
+  });
+}
