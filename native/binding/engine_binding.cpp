@@ -10,18 +10,17 @@ static Napi::Error closed_error(Napi::Env env) {
 }
 
 Napi::Function EngineBinding::define(Napi::Env env) {
-    return DefineClass(env, "Engine",
-                       {InstanceMethod("open", &EngineBinding::open),
-                        InstanceMethod("tokenize", &EngineBinding::tokenize),
-                        InstanceMethod("detokenize", &EngineBinding::detokenize),
-                        InstanceMethod("prepareChat", &EngineBinding::prepare_chat),
-                        InstanceMethod("prepareText", &EngineBinding::prepare_text),
-                        InstanceMethod("submit", &EngineBinding::submit),
-                        InstanceMethod("cancel", &EngineBinding::cancel),
-                        InstanceMethod("exportSequence", &EngineBinding::export_sequence),
-                        InstanceMethod("importSequence", &EngineBinding::import_sequence),
-                        InstanceMethod("clearSequence", &EngineBinding::clear_sequence),
-                        InstanceMethod("stats", &EngineBinding::stats), InstanceMethod("close", &EngineBinding::close)});
+    return DefineClass(
+        env, "Engine",
+        {InstanceMethod("open", &EngineBinding::open), InstanceMethod("tokenize", &EngineBinding::tokenize),
+         InstanceMethod("detokenize", &EngineBinding::detokenize),
+         InstanceMethod("prepareChat", &EngineBinding::prepare_chat),
+         InstanceMethod("prepareText", &EngineBinding::prepare_text), InstanceMethod("submit", &EngineBinding::submit),
+         InstanceMethod("cancel", &EngineBinding::cancel),
+         InstanceMethod("exportSequence", &EngineBinding::export_sequence),
+         InstanceMethod("importSequence", &EngineBinding::import_sequence),
+         InstanceMethod("clearSequence", &EngineBinding::clear_sequence),
+         InstanceMethod("stats", &EngineBinding::stats), InstanceMethod("close", &EngineBinding::close)});
 }
 
 // The listeners are properties of the JavaScript object: held from C++ they would hold the object in turn, for ever.
@@ -65,7 +64,8 @@ Engine::Callbacks EngineBinding::callbacks() {
         });
     };
     callbacks.opened = [this](EngineInfo info, const std::optional<Failure>& failure) {
-        answer<EngineInfo>(0, [](Napi::Env env, EngineInfo value) { return info_value(env, value); })(std::move(info), failure);
+        answer<EngineInfo>(0, [](Napi::Env env, EngineInfo value) { return info_value(env, value); })(std::move(info),
+                                                                                                      failure);
     };
     callbacks.step = [this](StepEvents events) {
         auto shared = std::make_shared<StepEvents>(std::move(events)); // std::function wants to be copied
@@ -111,7 +111,8 @@ void EngineBinding::settle(Napi::Env env, uint32_t id, const std::function<void(
     end_work(env);
 }
 
-template <class Result> Engine::Done<Result> EngineBinding::answer(uint32_t id, Napi::Value (*to_value)(Napi::Env, Result)) {
+template <class Result>
+Engine::Done<Result> EngineBinding::answer(uint32_t id, Napi::Value (*to_value)(Napi::Env, Result)) {
     return [this, id, to_value](Result result, const std::optional<Failure>& failure) {
         auto shared = std::make_shared<Result>(std::move(result));
         outbox_.post([this, id, to_value, shared, failure](Napi::Env env) {
@@ -181,7 +182,8 @@ Napi::Value EngineBinding::detokenize(const Napi::CallbackInfo& info) {
     const bool special = flag_of(info[1], "special");
     const std::shared_ptr<const Model> model = loaded_model();
     for (const llama_token token : tokens) {
-        if (!model->valid(token)) throw Napi::RangeError::New(info.Env(), "tokens holds one that the vocabulary does not.");
+        if (!model->valid(token))
+            throw Napi::RangeError::New(info.Env(), "tokens holds one that the vocabulary does not.");
     }
     Utf8Stream utf8; // tokens may begin or end within a character
     const std::string bytes = model->detokenize(tokens.data(), tokens.size(), special);

@@ -3,8 +3,9 @@
 namespace llama_sessions {
 
 Outbox::Outbox(Napi::Env env) {
-    function_ = Function::New(env, "llama-sessions", 0, 1, new SharedPointer(shared_),
-                              [](Napi::Env, void*, SharedPointer* shared) { delete shared; }, static_cast<void*>(nullptr));
+    function_ = Function::New(
+        env, "llama-sessions", 0, 1, new SharedPointer(shared_),
+        [](Napi::Env, void*, SharedPointer* shared) { delete shared; }, static_cast<void*>(nullptr));
     function_.Unref(env);
 }
 

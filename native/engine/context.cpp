@@ -30,14 +30,22 @@ static double kv_bytes(const Model& model, ggml_type type) {
     return static_cast<double>(llama_model_n_layer(m)) * std::max(1, llama_model_n_head_kv(m)) * (k + v) * per_value;
 }
 
-// Memory that the pool may take when nobody says: a quarter of what is free, a GiB at most.
-static uint32_t default_cells(const Model& model, double bytes_per_token) {
+struct DeviceMemory {
+    double free, total; // bytes
+};
+
+// Where the KV pool lies.
+static DeviceMemory memory_of_device() {
     size_t free = 0, total = 0;
     ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
     if (!device) device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (device) ggml_backend_dev_memory(device, &free, &total);
-    const double budget = std::min(static_cast<double>(free) / 4, default_most_bytes);
-    const double fit = budget / std::max(1.0, bytes_per_token);
+    return {static_cast<double>(free), static_cast<double>(total)};
+}
+
+// Cells when nobody says: a quarter of the memory that is free, a GiB at most.
+static uint32_t default_cells(const Model& model, double bytes_per_token) {
+    const double fit = std::min(memory_of_device().free / 4, default_most_bytes) / std::max(1.0, bytes_per_token);
     const double least = std::min(4096, llama_model_n_ctx_train(model.get()));
     const double cells = std::max(least, std::min<double>(fit, default_most_cells));
     return static_cast<uint32_t>(cells) / 256 * 256;
@@ -63,11 +71,14 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
     params.abort_callback_data = &abort;
 
     ErrorLog log;
-    context_.reset(llama_init_from_model(model.get(), params));
+    // llama.cpp fills what it gets with zeros before it finds that there is not enough: the kernel would end the process.
+    const bool fits = kv_bytes_per_token_ * params.n_ctx < memory_of_device().total;
+    if (fits) context_.reset(llama_init_from_model(model.get(), params));
     if (!context_) {
-        throw Error("OUT_OF_MEMORY", "no context of " + std::to_string(params.n_ctx) + " tokens could be made (about " +
-                                         std::to_string(static_cast<int>(kv_bytes_per_token_ * params.n_ctx / 1048576)) +
-                                         " MiB of KV). Ask for fewer contextTokens. " + log.text());
+        throw Error("OUT_OF_MEMORY",
+                    "no context of " + std::to_string(params.n_ctx) + " tokens could be made (about " +
+                        std::to_string(static_cast<int>(kv_bytes_per_token_ * params.n_ctx / 1048576)) +
+                        " MiB of KV). Ask for fewer contextTokens. " + log.text());
     }
     if (!memory()) throw Error("NOT_SUPPORTED", "this model keeps no KV: it can't chat.");
     threads_.attach(get());
@@ -86,7 +97,8 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
 }
 
 void Context::check(llama_seq_id sequence) const {
-    if (sequence < 0 || sequence >= sequences()) throw Error("INTERNAL", "no sequence " + std::to_string(sequence) + ".");
+    if (sequence < 0 || sequence >= sequences())
+        throw Error("INTERNAL", "no sequence " + std::to_string(sequence) + ".");
 }
 
 void Context::begin_batch() { batch_.n_tokens = 0; }
@@ -163,7 +175,8 @@ Bytes Context::export_kv(llama_seq_id sequence) const {
 bool Context::import_kv(llama_seq_id sequence, int tokens, const uint8_t* bytes, size_t size, bool trusted) {
     check(sequence);
     const auto streams = static_cast<uint32_t>(unified_ ? 1 : sequences());
-    if (!trusted && !(portable_kv_ && kv_blob_is_sound(bytes, size, static_cast<uint32_t>(tokens), streams))) return false;
+    if (!trusted && !(portable_kv_ && kv_blob_is_sound(bytes, size, static_cast<uint32_t>(tokens), streams)))
+        return false;
     ErrorLog log; // a refusal is an answer, not something to print
     const bool taken = llama_state_seq_set_data(get(), bytes, size, sequence) == size && length(sequence) == tokens;
     if (!taken) clear(sequence);

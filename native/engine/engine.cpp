@@ -44,10 +44,20 @@ bool Engine::load(const EngineOptions& options) {
         const llama_model* m = model->get();
         char description[256] = {};
         llama_model_desc(m, description, sizeof description);
-        EngineInfo info{description, model->metadata("general.architecture"), static_cast<double>(llama_model_n_params(m)),
-                        static_cast<double>(llama_model_size(m)), llama_model_n_ctx_train(m), model->vocabulary_size(),
-                        device_names(), context.cells(), context.session_tokens(), context.sequences(),
-                        context.batch_tokens(), context.unified(), context.portable_kv(), context.kv_bytes_per_token(),
+        EngineInfo info{description,
+                        model->metadata("general.architecture"),
+                        static_cast<double>(llama_model_n_params(m)),
+                        static_cast<double>(llama_model_size(m)),
+                        llama_model_n_ctx_train(m),
+                        model->vocabulary_size(),
+                        device_names(),
+                        context.cells(),
+                        context.session_tokens(),
+                        context.sequences(),
+                        context.batch_tokens(),
+                        context.unified(),
+                        context.portable_kv(),
+                        context.kv_bytes_per_token(),
                         context.kv_format()};
         {
             std::lock_guard<std::mutex> lock(mutex_);
@@ -96,7 +106,7 @@ void Engine::refuse_the_rest() {
 // Giving gigabytes back takes its time: not under the lock that stats() and submit() wait for.
 void Engine::free_model() {
     std::shared_ptr<const Model> model;
-    std::unique_ptr<Worker> worker; // goes first
+    std::unique_ptr<Worker> worker;           // goes first
     std::lock_guard<std::mutex> lock(mutex_); // gone before both
     worker.swap(worker_);
     model.swap(model_);
@@ -183,9 +193,8 @@ void Engine::export_sequence(llama_seq_id sequence, Done<Bytes> done) {
 
 void Engine::import_sequence(llama_seq_id sequence, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted,
                              Done<bool> done) {
-    post(answered<bool>(std::move(done), [=](Worker& worker) {
-        return worker.import_kv(sequence, tokens, bytes, size, trusted);
-    }));
+    post(answered<bool>(std::move(done),
+                        [=](Worker& worker) { return worker.import_kv(sequence, tokens, bytes, size, trusted); }));
 }
 
 void Engine::clear_sequence(llama_seq_id sequence, Done<bool> done) {

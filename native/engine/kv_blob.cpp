@@ -5,8 +5,8 @@
 
 namespace llama_sessions {
 
-static constexpr uint32_t magic = 0xaf143cd8;  // llama.cpp v0.5.0, src/llama-context.cpp
-static constexpr uint32_t most_layers = 1024;  // llama.cpp itself knows no model with more than 512
+static constexpr uint32_t magic = 0xaf143cd8; // llama.cpp v0.5.0, src/llama-context.cpp
+static constexpr uint32_t most_layers = 1024; // llama.cpp itself knows no model with more than 512
 static constexpr uint64_t most_row_bytes = 1u << 24;
 
 namespace {

@@ -39,6 +39,8 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
     for (llama_token token = 0; token < vocabulary_size(); token++) {
         if (ends_generation(token)) end_tokens_.push_back(token);
     }
+    const std::string adds_space = metadata("tokenizer.ggml.add_space_prefix");
+    adds_space_ = adds_space.empty() ? llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_SPM : adds_space == "true";
     chat_ = std::make_unique<ChatTemplate>(get());
 }
 
@@ -47,8 +49,8 @@ Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_spe
     const auto length = static_cast<int32_t>(text.size());
     Tokens tokens(text.size() / 2 + 16);
     const auto fill = [&] {
-        return llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), add_special,
-                              parse_special);
+        return llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()),
+                              add_special, parse_special);
     };
     int32_t count = fill();
     if (count == INT32_MIN) throw Error("INTERNAL", "a text of more than 2^31 tokens can't be tokenised.");
@@ -60,29 +62,23 @@ Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_spe
     return tokens;
 }
 
+static std::string spell(const llama_vocab* vocab, llama_token token, bool without_space, bool special) {
+    char small[64];
+    const int32_t bytes = llama_token_to_piece(vocab, token, small, sizeof small, without_space ? 1 : 0, special);
+    if (bytes >= 0) return std::string(small, static_cast<size_t>(bytes));
+    std::string large(static_cast<size_t>(-bytes), '\0');
+    llama_token_to_piece(vocab, token, large.data(), -bytes, without_space ? 1 : 0, special);
+    return large;
+}
+
+// Not llama_detokenize: with some vocabularies it "cleans up" spaces before punctuation, and the text is another one then.
 std::string Model::detokenize(const llama_token* tokens, size_t count, bool special) const {
-    std::string text(count * 4 + 16, '\0');
-    const auto fill = [&] {
-        return llama_detokenize(vocab_, tokens, static_cast<int32_t>(count), text.data(), static_cast<int32_t>(text.size()),
-                                /*remove_special=*/false, /*unparse_special=*/special);
-    };
-    int32_t bytes = fill();
-    if (bytes < 0) {
-        text.resize(static_cast<size_t>(-static_cast<int64_t>(bytes)));
-        bytes = fill();
-    }
-    text.resize(static_cast<size_t>(bytes));
+    std::string text;
+    for (size_t i = 0; i < count; i++) text += spell(vocab_, tokens[i], i == 0 && adds_space_, special);
     return text;
 }
 
-std::string Model::piece(llama_token token) const {
-    char small[64];
-    const int32_t bytes = llama_token_to_piece(vocab_, token, small, sizeof small, /*lstrip=*/0, /*special=*/false);
-    if (bytes >= 0) return std::string(small, static_cast<size_t>(bytes));
-    std::string large(static_cast<size_t>(-bytes), '\0');
-    llama_token_to_piece(vocab_, token, large.data(), -bytes, 0, false);
-    return large;
-}
+std::string Model::piece(llama_token token) const { return spell(vocab_, token, false, false); }
 
 Tokens Model::prepare_chat(const std::string& messages_json, const Tokens& known) const {
     const std::string text = chat_->render(messages_json);

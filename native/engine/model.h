@@ -44,6 +44,7 @@ class Model {
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     const llama_vocab* vocab_ = nullptr;
     Tokens end_tokens_;
+    bool adds_space_ = false; // the tokeniser puts a space in front of a text
     std::unique_ptr<ChatTemplate> chat_;
 };
 

@@ -25,8 +25,8 @@ static uint64_t check_is_gguf(const std::string& path) {
         throw Error("MODEL_INVALID", "'" + path + "' is a directory. Give the path of a .gguf file in it.");
     }
     if (status.type() != fs::file_type::regular) {
-        throw Error("MODEL_INVALID", "'" + path + "' can't be read as a file" +
-                                         (error ? ": " + error.message() : std::string()) + ".");
+        throw Error("MODEL_INVALID",
+                    "'" + path + "' can't be read as a file" + (error ? ": " + error.message() : std::string()) + ".");
     }
     const uint64_t bytes = fs::file_size(file, error);
 
@@ -71,8 +71,8 @@ ModelLayout inspect_model(const std::string& path) {
     }
     // llama.cpp maps the file: a page beyond its end would be a SIGBUS in the middle of a turn.
     if (needed > layout.file_bytes) {
-        throw Error("MODEL_INVALID", "'" + path + "' is truncated: it has " + std::to_string(layout.file_bytes) + " of " +
-                                         std::to_string(needed) + " bytes. Download it again.");
+        throw Error("MODEL_INVALID", "'" + path + "' is truncated: it has " + std::to_string(layout.file_bytes) +
+                                         " of " + std::to_string(needed) + " bytes. Download it again.");
     }
     return layout;
 }

@@ -10,9 +10,10 @@ static constexpr double stretch = 2.75;
 // The longest step that only prefills, in milliseconds: what a cancel and a newcomer wait for.
 static constexpr double longest_alone_ms = 250;
 static constexpr int least_tokens = 8, least_alone = 64, first_guess = 16;
-static constexpr int measure_again_after = 48; // mixed steps; costs a fiftieth of the prefill speed
+static constexpr int most_mixed_steps = 48; // between two measures; they cost a fiftieth of the prefill speed
 
-static double smooth(double old, double fresh) { return old == 0 ? fresh : 0.7 * old + 0.3 * fresh; }
+// What the machine does besides makes a step longer, sometimes a hundred times: one such step must not count for many.
+static double smooth(double old, double fresh) { return old == 0 ? fresh : 0.7 * old + 0.3 * std::min(fresh, 2 * old); }
 
 // Multiples of 8 keep the shape of steps, and with it llama.cpp's compute graph, stable.
 static int whole_eights(double tokens, int least, int most) {
@@ -37,7 +38,7 @@ int Pace::prefill_tokens(int generating) {
         return whole_eights(longest_alone_ms / alone_ms_, least_alone, batch_tokens_);
     }
     const double usual_ms = generate_ms(generating);
-    if (usual_ms == 0 || mixed_steps_ >= measure_again_after) return 0;
+    if (usual_ms == 0 || mixed_steps_ >= measure_after_) return 0;
     if (prefill_ms_ == 0) return std::min(batch_tokens_, first_guess);
     return whole_eights(usual_ms * (stretch - 1) / prefill_ms_, least_tokens, batch_tokens_);
 }
@@ -48,6 +49,7 @@ void Pace::record(int generating, int prefilled, double milliseconds) {
     } else if (prefilled == 0) {
         double& usual_ms = generate_ms_[static_cast<size_t>(generating)];
         usual_ms = smooth(usual_ms, milliseconds);
+        if (mixed_steps_ > 0) measure_after_ = std::min(most_mixed_steps, 2 * measure_after_);
         mixed_steps_ = 0;
     } else {
         const double extra = std::max(milliseconds - generate_ms(generating), milliseconds * 0.05);

@@ -22,6 +22,7 @@ class Pace {
     double prefill_ms_ = 0; // one prompt token in a step that also generates, smoothed
     double alone_ms_ = 0;   // one prompt token in a step that only prefills, smoothed
     int mixed_steps_ = 0;   // since a step that only generates was measured
+    int measure_after_ = 4; // so many of them; the first measures are of a cold machine, and are soon replaced
 
     double generate_ms(int generating) const;
 };

@@ -58,14 +58,31 @@ void Worker::unstow_what_fits() {
         for (Sequence& sequence : sequences_) {
             if (sequence.is_stowed() && (!oldest || sequence.turn->order < oldest->turn->order)) oldest = &sequence;
         }
-        if (!oldest || static_cast<int>(oldest->tokens.size()) + headroom > free_cells()) return;
+        if (!oldest) return;
+        const auto tokens = static_cast<int>(oldest->tokens.size());
+        const int missing = std::min(tokens + headroom, context_.cells()) - free_cells();
+        if (missing > 0 && !take_back(missing, oldest->turn->order)) return;
         const auto id = static_cast<llama_seq_id>(oldest - sequences_.data());
         const Bytes kv = std::move(oldest->stowed);
         oldest->stowed = Bytes{};
-        const auto tokens = static_cast<int>(oldest->tokens.size());
         // Refused (which nothing known causes): the KV is only a cache, the tokens are decoded again.
         if (!context_.import_kv(id, tokens, kv.data.get(), kv.size, true)) oldest->tokens.clear();
     }
+}
+
+// Cells for a turn that gave way, from those who came after it: idle ones are asked, turns give way in their turn. False:
+// not now; older turns have to end first, or somebody has to be parked.
+bool Worker::take_back(int cells, uint64_t order) {
+    int idle = 0, younger = 0;
+    for (const Sequence& sequence : sequences_) {
+        if (!sequence.turn) idle += sequence.cells();
+        else if (sequence.turn->order > order) younger += sequence.cells();
+    }
+    if (cells > idle + younger) return false;
+    if (ask_idle_ones(cells)) return false;
+    const int enough = free_cells() + cells;
+    while (free_cells() < enough) stow(youngest_turn());
+    return true;
 }
 
 // One turn alone has taken the whole pool.

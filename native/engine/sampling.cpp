@@ -1,6 +1,7 @@
 #include "sampling.h"
 
 #include "error.h"
+#include "grammar.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +12,7 @@ static constexpr size_t penalty_window = 64; // tokens, llama.cpp's default
 
 Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), options_(std::move(options)) {
     if (!options_.grammar.empty()) {
+        check_grammar(options_.grammar);
         grammar_.reset(llama_sampler_init_grammar(model.vocab(), options_.grammar.c_str(), "root"));
         if (!grammar_) throw Error("GRAMMAR_INVALID", "the grammar is no valid GBNF with a rule `root`.");
     }
@@ -94,9 +96,8 @@ llama_token Sampler::choose(const float* logits) {
             std::push_heap(candidates_.begin(), candidates_.end(), worse);
         }
         // The heap's order depends on what passed through it; the order of candidates must not.
-        std::sort(candidates_.begin(), candidates_.end(), [&](const auto& a, const auto& b) {
-            return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-        });
+        std::sort(candidates_.begin(), candidates_.end(),
+                  [&](const auto& a, const auto& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; });
     } else {
         for (size_t i = 0; i < size; i++) candidates_.push_back({static_cast<llama_token>(i), logits[i], 0});
     }
@@ -113,9 +114,9 @@ llama_token Sampler::choose_by_grammar(const float* logits) {
                       candidates_.end());
     if (candidates_.empty()) throw Error("GRAMMAR_INVALID", "the grammar allows no token of this model here.");
     if (chain_) return draw();
-    return std::max_element(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) {
-               return a.logit < b.logit;
-           })->id;
+    return std::max_element(candidates_.begin(), candidates_.end(),
+                            [](const auto& a, const auto& b) { return a.logit < b.logit; })
+        ->id;
 }
 
 llama_token Sampler::draw() {

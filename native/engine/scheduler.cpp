@@ -7,7 +7,8 @@ namespace llama_sessions {
 // Fewer prompt tokens than this per sequence and step cost more in overhead than their fairness is worth.
 static constexpr int least_share = 16;
 
-static void share_prefill(const std::vector<StepCandidate>& prefilling, int tokens, std::vector<StepShare>& plan) {
+// The sequence number of the last one served.
+static int share_prefill(const std::vector<StepCandidate>& prefilling, int tokens, std::vector<StepShare>& plan) {
     const int enough_for = std::max(1, tokens / least_share);
     const size_t count = std::min(prefilling.size(), static_cast<size_t>(enough_for));
 
@@ -21,9 +22,10 @@ static void share_prefill(const std::vector<StepCandidate>& prefilling, int toke
         tokens -= share;
         sharers--;
     }
+    return prefilling[count - 1].sequence;
 }
 
-std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits, int after) {
+std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits, int& after) {
     std::vector<StepShare> plan;
     std::vector<StepCandidate> prefilling;
     int room = std::min(limits.batch_tokens, limits.free_cells);
@@ -40,7 +42,7 @@ std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, c
         return a_late != b_late ? b_late : a.sequence < b.sequence;
     });
     const int tokens = std::min(room, limits.prefill_tokens);
-    if (tokens > 0 && !prefilling.empty()) share_prefill(prefilling, tokens, plan);
+    if (tokens > 0 && !prefilling.empty()) after = share_prefill(prefilling, tokens, plan);
 
     std::sort(plan.begin(), plan.end(), [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
     return plan;

@@ -26,8 +26,8 @@ struct StepShare {
 
 // One token of EVERY generating sequence, then prompt tokens in equal shares; what one does not need goes to the others.
 // When there are fewer prompt tokens than sequences that prefill, those that come next after sequence `after` go first,
-// so that all have their turn. The shares come in the order of the sequences' numbers: llama.cpp puts only consecutive
-// ones into one micro-batch when each has its own stream.
-std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits, int after);
+// so that all have their turn; `after` becomes the last one served. The shares come in the order of the sequences'
+// numbers: llama.cpp puts only consecutive ones into one micro-batch when each has its own stream.
+std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits, int& after);
 
 } // namespace llama_sessions

@@ -44,7 +44,6 @@ std::vector<Worker::Row> Worker::fill_batch(const std::vector<StepShare>& shares
         Sequence& sequence = at(share.sequence);
         Turn& turn = *sequence.turn;
         if (turn.started == Clock::time_point{}) turn.started = now;
-        if (!sequence.generating()) last_prefilled_ = share.sequence;
         const size_t from = sequence.tokens.size(), to = from + static_cast<size_t>(share.tokens);
         const bool complete = to == turn.target.size();
         if (complete) rows.push_back({share.sequence, context_.batch_size() + share.tokens - 1});
@@ -74,12 +73,13 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
     switch (result) {
     case Context::Decoded::ok:
         advance(shares);
-        pace_.record(generating, prefilled, took);
+        learn(generating, prefilled, took);
         count([&](Counters& c) {
             c.steps++;
             c.generate_steps += generating > 0;
             c.generated_sequences += generating;
             c.prefilled_tokens += prefilled;
+            c.threads = thread_count_.current();
             c.decode_ms += took;
         });
         break;
@@ -94,6 +94,14 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
     case Context::Decoded::failed: fail_members(shares, reason); break;
     }
     return result;
+}
+
+void Worker::learn(int generating, int prefilled, double milliseconds) {
+    pace_.record(generating, prefilled, milliseconds);
+    if (generating > 0 && prefilled > 0) return; // no two such steps are alike
+    const int before = thread_count_.current();
+    thread_count_.record(generating, generating > 0 ? milliseconds : milliseconds / prefilled, Clock::now());
+    if (thread_count_.current() != before) context_.use_threads(thread_count_.current());
 }
 
 void Worker::advance(const std::vector<StepShare>& shares) {

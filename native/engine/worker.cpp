@@ -22,8 +22,8 @@ void StepMembers::cancel(uint32_t request) {
 
 Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,
                StepMembers& members)
-    : model_(std::move(model)), context_(*model_, options, abort), members_(members),
-      pace_(context_.batch_tokens()), sequences_(static_cast<size_t>(context_.sequences())) {}
+    : model_(std::move(model)), context_(*model_, options, abort), members_(members), pace_(context_.batch_tokens()),
+      thread_count_(options.threads), sequences_(static_cast<size_t>(context_.sequences())) {}
 
 Worker::Sequence& Worker::idle_sequence(llama_seq_id sequence) {
     if (sequence < 0 || sequence >= context_.sequences()) {
@@ -130,6 +130,7 @@ std::map<std::string, double> Worker::stats() const {
             {"cachedTokens", counters_.cached_tokens},
             {"stowedTurns", counters_.stowed_turns},
             {"abortedSteps", counters_.aborted_steps},
+            {"threads", counters_.threads},
             {"decodeMs", counters_.decode_ms},
             {"sampleMs", counters_.sample_ms}};
 }

@@ -5,6 +5,7 @@
 #include "model.h"
 #include "pace.h"
 #include "scheduler.h"
+#include "thread_count.h"
 #include "turn.h"
 
 #include <functional>
@@ -44,7 +45,8 @@ class StepMembers {
 // Lives and dies on the engine thread.
 class Worker {
   public:
-    Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort, StepMembers& members);
+    Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,
+           StepMembers& members);
 
     const Context& context() const { return context_; }
 
@@ -89,6 +91,7 @@ class Worker {
     bool ask_idle_ones(int cells);
     void stow(llama_seq_id sequence);
     void unstow_what_fits();
+    bool take_back(int cells, uint64_t order);
     llama_seq_id youngest_turn() const;
     void end_for_lack_of_room(llama_seq_id sequence);
 
@@ -96,6 +99,7 @@ class Worker {
     std::vector<StepShare> plan();
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
     Context::Decoded decode(const std::vector<StepShare>& shares);
+    void learn(int generating, int prefilled, double milliseconds);
     void advance(const std::vector<StepShare>& shares);
     void resynchronise(const std::vector<StepShare>& shares);
     void choose_token(const Row& row);
@@ -108,6 +112,7 @@ class Worker {
     Context context_;
     StepMembers& members_;
     Pace pace_;
+    ThreadCount thread_count_;
     std::vector<Sequence> sequences_;
     uint64_t next_order_ = 0;
     int last_prefilled_ = -1;
@@ -116,7 +121,7 @@ class Worker {
 
     struct Counters {
         double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, prefilled_tokens = 0,
-               cached_tokens = 0, stowed_turns = 0, aborted_steps = 0, decode_ms = 0, sample_ms = 0;
+               cached_tokens = 0, stowed_turns = 0, aborted_steps = 0, threads = 0, decode_ms = 0, sample_ms = 0;
     };
     Counters counters_;
     mutable std::mutex counters_mutex_;

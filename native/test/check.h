@@ -27,15 +27,16 @@ struct Registration {
 void complain(const std::string& what);
 
 [[noreturn]] inline void fail(const char* file, int line, const std::string& what) {
-    throw std::runtime_error(std::string(file).substr(std::string(file).rfind('/') + 1) + ":" + std::to_string(line) + ": " +
-                             what);
+    throw std::runtime_error(std::string(file).substr(std::string(file).rfind('/') + 1) + ":" + std::to_string(line) +
+                             ": " + what);
 }
 
 template <class A, class B> void check_equal(const A& a, const B& b, const char* file, int line, const char* what) {
     if (a == b) return;
-    std::ostringstream text;
-    text << what << ": " << a << " != " << b;
-    fail(file, line, text.str());
+    std::ostringstream left, right;
+    left << a;
+    right << b;
+    fail(file, line, std::string(what) + ": " + left.str().substr(0, 200) + " != " + right.str().substr(0, 200));
 }
 
 // The code of the Error that `work` throws; "" when it throws none.

@@ -60,11 +60,15 @@ SubmitOptions greedy(llama_seq_id sequence, Tokens prompt, int max_tokens) {
 }
 
 LiveEngine::LiveEngine(EngineOptions options, bool open) : options_(std::move(options)) {
+    // TSan can't see that llama.cpp's static variables are made once: it has to happen before there are two threads.
+    recall();
     Engine::Callbacks callbacks;
     callbacks.progress = [this](float fraction) {
         if (on_progress) on_progress(fraction);
     };
-    callbacks.opened = [this](EngineInfo info, std::optional<Failure> failure) { opened(std::move(info), std::move(failure)); };
+    callbacks.opened = [this](EngineInfo info, std::optional<Failure> failure) {
+        opened(std::move(info), std::move(failure));
+    };
     callbacks.step = [this](StepEvents events) { step(std::move(events)); };
     callbacks.closed = [this] {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -72,7 +76,6 @@ LiveEngine::LiveEngine(EngineOptions options, bool open) : options_(std::move(op
         changed_.notify_all();
     };
     engine_ = std::make_unique<Engine>(std::move(callbacks));
-    started_ = open;
     if (open) this->open();
 }
 
@@ -108,7 +111,8 @@ void LiveEngine::step(StepEvents events) {
             reply.tokens.insert(reply.tokens.end(), piece.tokens.begin(), piece.tokens.end());
         }
         for (EndEvent& end : events.ends) {
-            if ((std::string(end.reason) == "error") != end.failure.has_value()) complain("an error without failure, or the reverse");
+            if ((std::string(end.reason) == "error") != end.failure.has_value())
+                complain("an error without failure, or the reverse");
             replies_[end.request].ends.push_back(std::move(end));
         }
         cells_asked_ += events.cells_wanted > 0;
@@ -121,7 +125,8 @@ void LiveEngine::wait_until(const char* what, const std::function<bool()>& condi
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(45);
     for (;;) {
         if (condition()) return;
-        if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error(std::string("waited in vain for ") + what);
+        if (std::chrono::steady_clock::now() > deadline)
+            throw std::runtime_error(std::string("waited in vain for ") + what);
         std::unique_lock<std::mutex> lock(mutex_); // what changes without an event is looked at every millisecond
         changed_.wait_for(lock, std::chrono::milliseconds(1));
     }
@@ -192,7 +197,8 @@ void LiveEngine::export_later(llama_seq_id sequence, std::function<void(const By
     });
 }
 
-void LiveEngine::import_later(llama_seq_id sequence, const Tokens& tokens, std::shared_ptr<const std::vector<uint8_t>> bytes,
+void LiveEngine::import_later(llama_seq_id sequence, const Tokens& tokens,
+                              std::shared_ptr<const std::vector<uint8_t>> bytes,
                               std::function<void(bool, const std::string&)> done) {
     {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -232,7 +238,8 @@ std::string LiveEngine::export_now(llama_seq_id sequence, Bytes* bytes) {
     return code;
 }
 
-std::string LiveEngine::import_now(llama_seq_id sequence, const Tokens& tokens, const uint8_t* bytes, size_t size, bool* taken) {
+std::string LiveEngine::import_now(llama_seq_id sequence, const Tokens& tokens, const uint8_t* bytes, size_t size,
+                                   bool* taken) {
     std::atomic<bool> done{false};
     std::string code;
     // A copy of its own: ASan then sees a read beyond its end.

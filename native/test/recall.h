@@ -64,7 +64,7 @@ class LiveEngine {
 
     // Times that the engine asked for cells so far.
     int cells_asked();
-    std::function<void()> on_cells_wanted; // on the engine thread; set before anything is submitted
+    std::function<void()> on_cells_wanted;  // on the engine thread; set before anything is submitted
     std::function<void(float)> on_progress; // likewise, before open()
 
     // The engine thread stands still while this lives: what is sent meanwhile arrives together.
@@ -96,7 +96,6 @@ class LiveEngine {
     std::map<uint32_t, Reply> replies_;
     uint32_t next_request_ = 1;
     int commands_ = 0, answers_ = 0, cells_asked_ = 0, opened_ = 0, closed_ = 0;
-    bool started_ = false;
     std::unique_ptr<Engine> engine_;
 };
 

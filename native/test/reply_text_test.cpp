@@ -84,7 +84,10 @@ TEST(reply_text_loses_and_repeats_nothing) {
     std::mt19937 random(3);
     const std::string bytes = "ab\xC3\xA9\xE2\x82\xAC\xF0\x9F\x99\x82";
     for (int round = 0; round < 10000; round++) {
-        Feed feed({"ab", "\xC3\xA9" "a", "b\xEF\xBF\xBD"});
+        Feed feed({"ab",
+                   "\xC3\xA9"
+                   "a",
+                   "b\xEF\xBF\xBD"});
         std::string all;
         std::vector<size_t> text_needed; // bytes of whole text that token i ends in
         Utf8Stream utf8;

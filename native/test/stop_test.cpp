@@ -54,7 +54,8 @@ TEST(stop_holds_back_only_what_may_be_its_beginning) {
 
 TEST(stop_takes_the_first_of_several) {
     CHECK_EQ(feed({"two", "one"}, {"zero one two"}).text, "zero ");
-    CHECK_EQ(feed({"bc", "abcd"}, {"xabcd"}).text, "x");       // both are there: the one that begins first
+    CHECK_EQ(feed({"one", "two"}, {"zero one two"}).text, "zero ");
+    CHECK_EQ(feed({"bc", "abcd"}, {"xabcd"}).text, "x");          // both are there: the one that begins first
     CHECK_EQ(feed({"bc", "abcd"}, {"xa", "bc", "d"}).text, "xa"); // "bc" is complete before "abcd" is
     CHECK_EQ(feed({"a", "aa"}, {"aa"}).text, "");
 }

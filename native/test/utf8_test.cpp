@@ -54,7 +54,8 @@ TEST(utf8_gives_a_character_only_when_it_is_whole) {
 }
 
 TEST(utf8_replaces_what_is_cut_off_at_the_end) {
-    for (const char* cut : {"\xC3", "\xE2\x82", "\xF0\x9F\x99"}) CHECK_EQ(stream({std::string("a") + cut}), "a" + replacement);
+    for (const char* cut : {"\xC3", "\xE2\x82", "\xF0\x9F\x99"})
+        CHECK_EQ(stream({std::string("a") + cut}), "a" + replacement);
     Utf8Stream utf8;
     utf8.push("\xC3");
     utf8.finish();
@@ -72,9 +73,15 @@ TEST(utf8_replaces_invalid_bytes) {
     CHECK_EQ(stream({"\xF0\x80\x80\xAF"}), r + r + r + r);
     CHECK_EQ(stream({"\xED\xA0\x80"}), r + r + r);         // a surrogate
     CHECK_EQ(stream({"\xF4\x90\x80\x80"}), r + r + r + r); // above U+10FFFF
-    CHECK_EQ(stream({"\xE2\x82" "A"}), r + "A");
-    CHECK_EQ(stream({"\xF0\x9F\x99" "A"}), r + "A");
-    CHECK_EQ(stream({"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF" "A"}), r + r + r + r + "A");
+    CHECK_EQ(stream({"\xE2\x82"
+                     "A"}),
+             r + "A");
+    CHECK_EQ(stream({"\xF0\x9F\x99"
+                     "A"}),
+             r + "A");
+    CHECK_EQ(stream({"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF"
+                     "A"}),
+             r + r + r + r + "A");
     CHECK_EQ(stream({"\xC3\xC3\xA9"}), r + "\xC3\xA9");
     CHECK_EQ(stream({std::string("a\0b", 3)}), std::string("a\0b", 3));
 }

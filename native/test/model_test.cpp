@@ -1,0 +1,167 @@
+#include "check.h"
+#include "model_file.h"
+#include "recall.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <thread>
+
+using namespace llama_sessions;
+using namespace llama_sessions::test;
+namespace fs = std::filesystem;
+
+namespace {
+// A directory that goes with the test.
+struct Directory {
+    Directory() : path(fs::temp_directory_path() / ("llama-sessions-" + std::to_string(std::random_device()()))) {
+        fs::create_directories(path);
+    }
+    ~Directory() { fs::remove_all(path); }
+    std::string file(const char* name, const std::string& bytes) const {
+        std::ofstream(path / name, std::ios::binary) << bytes;
+        return (path / name).string();
+    }
+    fs::path path;
+};
+} // namespace
+
+static const std::string& recall_bytes() {
+    static const std::string bytes = [] {
+        std::ifstream file(recall_path(), std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    }();
+    return bytes;
+}
+
+static std::string load_error(const std::string& path) {
+    return error_code([&] { Model(path, 0, [](float) { return true; }); });
+}
+
+TEST(model_that_is_none_is_refused_with_its_reason) {
+    const Directory directory;
+    CHECK_EQ(load_error((directory.path / "missing.gguf").string()), "MODEL_NOT_FOUND");
+    CHECK_EQ(load_error((directory.path / "no" / "such" / "directory.gguf").string()), "MODEL_NOT_FOUND");
+    CHECK_EQ(load_error(""), "MODEL_NOT_FOUND");
+    CHECK_EQ(load_error(directory.path.string()), "MODEL_INVALID");
+    CHECK_EQ(load_error(directory.file("empty.gguf", "")), "MODEL_INVALID");
+    CHECK_EQ(load_error(directory.file("junk.gguf", std::string(100000, 'j'))), "MODEL_INVALID");
+    CHECK_EQ(load_error(directory.file("magic.gguf", "GGUF")), "MODEL_INVALID");
+    CHECK_EQ(load_error(directory.file("zeros.gguf", "GGUF" + std::string(4096, '\0'))), "MODEL_INVALID");
+    // Says it has 2^60 tensors.
+    CHECK_EQ(load_error(directory.file("huge.gguf", std::string("GGUF\3\0\0\0", 8) + std::string(7, '\0') + "\x10" +
+                                                        std::string(64, '\0'))),
+             "MODEL_INVALID");
+}
+
+TEST(model_that_is_truncated_is_refused) {
+    const Directory directory;
+    const std::string& whole = recall_bytes();
+    const size_t header = inspect_model(recall_path()).header_bytes;
+    CHECK_EQ(inspect_model(recall_path()).file_bytes, whole.size());
+    for (const size_t size : {size_t{3}, size_t{5}, size_t{23}, size_t{1000}, header / 2, header - 1, header,
+                              header + 1, whole.size() / 2, whole.size() - 1}) {
+        const std::string path = directory.file("cut.gguf", whole.substr(0, size));
+        CHECK_EQ(error_code([&] { inspect_model(path); }), "MODEL_INVALID"); // before llama.cpp maps it
+        CHECK_EQ(load_error(path), "MODEL_INVALID");
+    }
+    CHECK_EQ(load_error(directory.file("longer.gguf", whole + "and more")), "");
+    CHECK_EQ(load_error(directory.file("n\xC3\xA4me \xE2\x82\xAC.gguf", whole)), "");
+}
+
+TEST(model_header_with_any_wrong_byte_is_survived) {
+    const Directory directory;
+    const size_t header = inspect_model(recall_path()).header_bytes;
+    std::mt19937 random(7);
+    for (int round = 0; round < 300; round++) {
+        std::string bytes = recall_bytes();
+        bytes[round < 64 ? static_cast<size_t>(round) : random() % header] ^= static_cast<char>(1u << random() % 8);
+        const std::string path = directory.file("flipped.gguf", bytes);
+        const std::string code = error_code([&] { inspect_model(path); });
+        CHECK(code.empty() || code == "MODEL_INVALID");
+    }
+}
+
+TEST(model_loading_can_be_given_up) {
+    for (int calls = 0; calls < 3; calls++) {
+        int left = calls;
+        CHECK_EQ(error_code([&] { Model(recall_path(), 0, [&](float) { return left-- > 0; }); }), "ABORTED");
+    }
+}
+
+TEST(model_spells_what_it_read) {
+    const Model& model = recall();
+    for (const std::string text : {"", "Hello", "My name is Mosoba.", "  two  spaces\n\n\tand lines\r\n",
+                                   "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x99\x82", "<|im_start|>user\nHi<|im_end|>\n"}) {
+        const Tokens tokens = model.tokenize(text, false, true);
+        for (const llama_token token : tokens) CHECK(model.valid(token));
+        CHECK_EQ(model.detokenize(tokens.data(), tokens.size(), true), text);
+    }
+    std::string noise;
+    std::mt19937 random(8);
+    while (noise.size() < 100000) noise += static_cast<char>(32 + random() % 95);
+    const Tokens tokens = model.tokenize(noise, false, false);
+    CHECK_EQ(model.detokenize(tokens.data(), tokens.size(), false), noise);
+    std::string pieces;
+    for (const llama_token token : tokens) pieces += model.piece(token);
+    CHECK_EQ(pieces, noise);
+}
+
+TEST(model_reads_control_tokens_only_when_asked) {
+    const Model& model = recall();
+    const Tokens as_control = model.tokenize("<|im_end|>", false, true),
+                 as_text = model.tokenize("<|im_end|>", false, false);
+    CHECK_EQ(as_control.size(), 1u);
+    CHECK(as_text.size() > 1);
+    CHECK(model.ends_generation(as_control[0]));
+    CHECK_EQ(model.piece(as_control[0]), "");
+    CHECK_EQ(model.detokenize(as_text.data(), as_text.size(), false), "<|im_end|>");
+    CHECK(!model.end_tokens().empty());
+    CHECK(!model.valid(-1));
+    CHECK(!model.valid(model.vocabulary_size()));
+}
+
+TEST(model_chat_prompt_keeps_the_tokens_that_are_known) {
+    const Model& model = recall();
+    const Tokens first = chat({"My name is Mosoba."});
+    CHECK(spell(first).find("My name is Mosoba.") != std::string::npos);
+
+    // The model may have said its reply in other tokens than the tokeniser would: single letters, say.
+    const std::string reply = "Noted: your name is Mosoba.";
+    Tokens known = first;
+    for (const char letter : reply) {
+        const Tokens token = model.tokenize(std::string(1, letter), false, false);
+        known.insert(known.end(), token.begin(), token.end());
+    }
+    const std::vector<std::string> messages = {"My name is Mosoba.", reply, "What is my name?"};
+    const Tokens kept = chat(messages, known), anew = chat(messages);
+    CHECK(kept.size() > anew.size());
+    CHECK(std::equal(known.begin(), known.end(), kept.begin()));
+    CHECK_EQ(spell(kept), spell(anew));
+
+    CHECK(chat(messages, chat({"My name is Kasuro."})) == anew); // another conversation's
+    CHECK(chat(messages, anew) == anew);
+    CHECK(chat({"My name is Mosoba."}, kept) == first); // longer than the prompt
+}
+
+TEST(model_template_errors_have_a_code) {
+    for (const char* messages : {"", "[", "{}", "42", R"([{"role":42}])", R"([{"content":"no role"}])"}) {
+        CHECK_EQ(error_code([&] { recall().prepare_chat(messages, {}); }), "TEMPLATE_INVALID");
+    }
+}
+
+TEST(model_is_read_by_many_threads_at_once) {
+    const Tokens expected = chat({"My name is Mosoba."});
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; i++) {
+        threads.emplace_back([&] {
+            for (int k = 0; k < 30; k++) {
+                const Tokens tokens = chat({"My name is Mosoba."});
+                if (tokens != expected || spell(tokens) != spell(expected))
+                    complain("another prompt in another thread");
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+}

@@ -1,0 +1,179 @@
+// A pool of KV cells that is too small for all.
+#include "check.h"
+#include "recall.h"
+
+using namespace llama_sessions;
+using namespace llama_sessions::test;
+
+static SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
+    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
+    options.sampling.ignore_end = true;
+    return options;
+}
+
+static std::string text_alone(const SubmitOptions& options) {
+    LiveEngine live(options_of(8, 2048));
+    return live.run(options).text;
+}
+
+static const std::vector<std::string> openings = {"Tell me a story.", "My name is Mosoba.", "Count from 3 to 9.",
+                                                  "What do you know about me?"};
+
+TEST(room_young_turns_give_way_and_come_back) {
+    LiveEngine live(options_of(4, 512));
+    CHECK_EQ(live.info().context_tokens, 512);
+    std::vector<uint32_t> requests;
+    {
+        const LiveEngine::Pause pause(live);
+        for (int i = 0; i < 4; i++)
+            requests.push_back(live.submit(endless(i, chat({openings[static_cast<size_t>(i)]}), 200)));
+    }
+    for (int i = 0; i < 4; i++) { // the oldest ends first; its cells are given to the others
+        const Reply reply = live.wait(requests[static_cast<size_t>(i)]);
+        CHECK_EQ(reply.reason(), "length");
+        CHECK_EQ(reply.end().generated_tokens, 200);
+        CHECK_EQ(reply.text, text_alone(endless(i, chat({openings[static_cast<size_t>(i)]}), 200)));
+        live.clear_now(i);
+    }
+    CHECK(live.stat("stowedTurns") > 0);
+}
+
+TEST(room_a_turn_that_gave_way_can_be_cancelled) {
+    LiveEngine live(options_of(2, 512));
+    live.info();
+    LiveEngine::Pause pause(live);
+    const uint32_t old = live.submit(endless(0, chat({openings[0]}), 400));
+    const uint32_t young = live.submit(endless(1, chat({openings[1]}), 400));
+    pause.go();
+    live.wait_until("pressure", [&] { return live.stat("stowedTurns") > 0; });
+    live.engine().cancel(young);
+    const Reply reply = live.wait(young);
+    CHECK_EQ(reply.reason(), "cancelled");
+    CHECK_EQ(reply.end().kv_tokens, 0);
+    CHECK_EQ(live.wait(old).end().generated_tokens, 400);
+    live.clear_now(0);
+    CHECK_EQ(live.run(greedy(1, chat({"My name is Mosoba."}))).text, "Noted: your name is Mosoba.");
+}
+
+TEST(room_closing_ends_turns_that_gave_way) {
+    LiveEngine live(options_of(3, 512));
+    live.info();
+    for (int i = 0; i < 3; i++) live.submit(endless(i, chat({openings[static_cast<size_t>(i)]}), 400));
+    live.wait_until("pressure", [&] { return live.stat("stowedTurns") > 0; });
+}
+
+// The turn that gave way must ask for the cells of a neighbour that has become idle: nobody else knows that it waits.
+TEST(room_a_turn_that_gave_way_asks_idle_sequences_for_cells) {
+    LiveEngine live(options_of(2, 512));
+    live.info();
+    LiveEngine::Pause pause(live);
+    const uint32_t old = live.submit(endless(0, chat({openings[0]}), 250));
+    const uint32_t young = live.submit(endless(1, chat({openings[1]}), 300));
+    pause.go();
+    live.wait(old);
+    CHECK(live.stat("stowedTurns") > 0);
+    live.wait_until("a call for cells", [&] { return live.cells_asked() > 0; });
+    live.clear_now(0);
+    CHECK_EQ(live.wait(young).text, text_alone(endless(1, chat({openings[1]}), 300)));
+}
+
+// A turn that nearly fills the pool gives way to a short old one, and comes back all the same.
+TEST(room_a_large_turn_that_gave_way_comes_back) {
+    LiveEngine live(options_of(2, 512));
+    live.info();
+    LiveEngine::Pause pause(live);
+    const uint32_t old = live.submit(endless(0, chat({openings[0]}), 60));
+    const uint32_t young = live.submit(endless(1, long_prompt(445), 50));
+    pause.go();
+    live.wait(old);
+    CHECK(live.stat("stowedTurns") > 0);
+    live.clear_now(0);
+    const Reply reply = live.wait(young);
+    CHECK_EQ(reply.reason(), "length");
+    CHECK_EQ(reply.text, text_alone(endless(1, long_prompt(445), 50)));
+}
+
+// Small newcomers, one after the other, must not keep out a turn that gave way to an older one.
+TEST(room_newcomers_do_not_starve_a_turn_that_gave_way) {
+    constexpr int newcomers = 2; // of which one always holds more cells than the other two can spare
+    LiveEngine live(options_of(2 + newcomers, 512));
+    live.on_cells_wanted = [&] { // park whatever is idle: busy ones refuse
+        for (int i = 0; i < 2 + newcomers; i++) live.clear_later(i);
+    };
+    live.info();
+    LiveEngine::Pause pause(live);
+    const uint32_t old = live.submit(endless(0, chat({openings[0]}), 300));
+    const uint32_t young = live.submit(endless(1, chat({openings[1]}), 300));
+    pause.go();
+    live.wait_until("pressure", [&] { return live.stat("stowedTurns") > 0; });
+    uint32_t last[newcomers] = {};
+    int begun = 0;
+    while (live.so_far(young).ends.empty() && begun < 100) {
+        for (int i = 0; i < newcomers; i++) {
+            if (last[i] && live.so_far(last[i]).ends.empty()) continue;
+            last[i] = live.submit(endless(2 + i, long_prompt(200), 30 + 17 * i)); // so that they don't end together
+            begun++;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    CHECK(!live.so_far(young).ends.empty());
+    live.wait(old);
+    for (const uint32_t request : last) {
+        if (request) live.wait(request);
+    }
+}
+
+TEST(room_one_turn_may_take_the_whole_pool) {
+    LiveEngine live(options_of(2, 512));
+    const Tokens prompt = chat({openings[0]});
+    const Reply reply = live.run(endless(0, prompt, 10000));
+    CHECK_EQ(reply.reason(), "length");
+    CHECK_EQ(reply.end().prompt_tokens + reply.end().generated_tokens, 512);
+    live.clear_now(0);
+    CHECK_EQ(live.run(greedy(1, chat({"My name is Mosoba."}))).text, "Noted: your name is Mosoba.");
+}
+
+TEST(room_a_prompt_that_is_too_long_is_an_error) {
+    LiveEngine live(options_of(2, 512));
+    live.info();
+    CHECK_EQ(live.run(greedy(0, long_prompt(512))).code(), "CONTEXT_FULL");
+    CHECK_EQ(live.run(greedy(0, long_prompt(5000))).code(), "CONTEXT_FULL");
+    const Reply longest = live.run(greedy(0, long_prompt(511)));
+    CHECK_EQ(longest.reason(), "length");
+    CHECK_EQ(longest.end().generated_tokens, 1);
+    CHECK_EQ(live.run(greedy(0, chat({"My name is Mosoba."}))).text, "Noted: your name is Mosoba.");
+
+    LiveEngine large(options_of(2, 8192)); // one session is not longer than what the model learned
+    CHECK_EQ(large.info().session_tokens, 2048);
+    CHECK_EQ(large.run(greedy(0, long_prompt(2048))).code(), "CONTEXT_FULL");
+}
+
+TEST(room_idle_sequences_are_asked_for_their_cells) {
+    LiveEngine live(options_of(3, 512));
+    live.run(endless(0, long_prompt(250), 1));
+    live.run(endless(1, long_prompt(255), 1));
+    CHECK_EQ(live.cells_asked(), 0);
+    const uint32_t request = live.submit(greedy(2, chat({"My name is Mosoba."})));
+    live.wait_until("a call for cells", [&] { return live.cells_asked() > 0; });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    CHECK_EQ(live.cells_asked(), 1); // once is enough
+    CHECK(live.so_far(request).ends.empty());
+    CHECK_EQ(live.stat("stowedTurns"), 0.0);
+    live.clear_now(1);
+    CHECK_EQ(live.wait(request).text, "Noted: your name is Mosoba.");
+}
+
+TEST(room_streams_have_their_own_cells) {
+    EngineOptions options = options_of(2, 1024);
+    options.context.unified = false;
+    LiveEngine live(options);
+    CHECK_EQ(live.info().session_tokens, 512);
+    std::vector<uint32_t> requests;
+    for (int i = 0; i < 2; i++) requests.push_back(live.submit(endless(i, chat({openings[0]}), 10000)));
+    for (const uint32_t request : requests) {
+        const Reply reply = live.wait(request);
+        CHECK_EQ(reply.reason(), "length");
+        CHECK_EQ(reply.end().prompt_tokens + reply.end().generated_tokens, 512);
+    }
+    CHECK_EQ(live.stat("stowedTurns"), 0.0);
+}
