@@ -40,7 +40,7 @@ const said = (worker, what) => new Promise((resolve, reject) => {
   worker.on('error', reject);
   worker.on('exit', (code) => reject(new Error('the worker ended with ' + code + ' before it said ' + what)));
 });
-const ended = (worker) => new Promise((resolve) => worker.on('exit', resolve));
+const exited = (worker) => new Promise((resolve) => worker.on('exit', resolve));
 `;
 
 /** How a process ended, and what it printed. */

@@ -44,13 +44,7 @@ describe('what is refused, and how it is said', () => {
         ['maxQueued', 1, INT32],
       ],
     ],
-    [
-      load,
-      [
-        ['cache.ramBytes', 0, Number.MAX_SAFE_INTEGER],
-        ['cache.pageTokens', 1, 65_536],
-      ],
-    ],
+    [load, [['cache.ramBytes', 0, Number.MAX_SAFE_INTEGER]]],
     [session, [...either, ['ttlMs', 1, 3_153_600_000_000]]],
     [turn, [...either, ['timeoutMs', 1, INT32]]],
   ];
@@ -203,6 +197,7 @@ describe('what is refused, and how it is said', () => {
     const calls = [
       () => load({ encryption: { current: 'a', keys: {} } }),
       () => load({ cache: { diskBytes: 1 } }),
+      () => load({ cache: { pageTokens: 64 } }),
       () => session({ overflow: 'dropOldest' }),
       () => resolveResumeOptions({ settings: { ...plain, overflow: 'dropOldest' }, metadata: {} }),
     ];

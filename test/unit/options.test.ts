@@ -22,7 +22,6 @@ describe('defaults', () => {
       kvType: 'f16',
       durability: 'always',
       ramBytes: 2 ** 30,
-      pageTokens: 256,
       maxQueued: 1024,
     });
   });
@@ -87,7 +86,7 @@ describe('what was given arrives', () => {
       kvType: 'q8_0',
       store,
       durability: 'none',
-      cache: { ramBytes: 0, pageTokens: 64 },
+      cache: { ramBytes: 0 },
       maxQueued: 1,
       onProgress,
       signal,
