@@ -10,21 +10,25 @@ class Pace {
     // batch_tokens: most tokens in one step.
     explicit Pace(int batch_tokens) : batch_tokens_(batch_tokens) {}
 
-    // Prompt tokens for a step in which `generating` sequences generate; 0: measure a step without.
+    // Prompt tokens for a step in which `generating` sequences generate; 0: measure a step without. Asked only when
+    // there are prompts to read.
     int prefill_tokens(int generating);
     // What a step of so many tokens took, in milliseconds.
     void record(int generating, int prefilled, double milliseconds);
 
   private:
+    // Steps that only generate, smoothed, by the number of sequences in them (0: never seen).
+    using StepTimes = std::array<double, 257>;
+    static double nearest(const StepTimes& times, int generating);
+
     int batch_tokens_;
-    // A step that only generates, smoothed, by the number of sequences in it (0: never seen).
-    std::array<double, 257> generate_ms_{};
-    double prefill_ms_ = 0; // one prompt token in a step that also generates, smoothed
-    double alone_ms_ = 0;   // one prompt token in a step that only prefills, smoothed
+    StepTimes usual_ms_{};   // while nobody prefills: what those who generate are used to
+    StepTimes present_ms_{}; // in the middle of a prefill too, whose cells make these steps longer
+    double prefill_ms_ = 0;  // one prompt token in a step that also generates, smoothed
+    double alone_ms_ = 0;    // one prompt token in a step that only prefills, smoothed
+    bool measuring_ = false;
     int mixed_steps_ = 0;   // since a step that only generates was measured
     int measure_after_ = 4; // so many of them; the first measures are of a cold machine, and are soon replaced
-
-    double generate_ms(int generating) const;
 };
 
 } // namespace llama_sessions
