@@ -3,6 +3,7 @@
 #include "backend.h"
 #include "error.h"
 #include "gguf.h"
+#include "model_header.h"
 
 #include <cerrno>
 #include <cstring>
@@ -19,22 +20,23 @@ static uint64_t check_is_gguf(const std::string& path) {
     const fs::path file = fs::u8path(path);
     const fs::file_status status = fs::status(file, error);
     if (status.type() == fs::file_type::not_found) {
-        throw Error("MODEL_NOT_FOUND", "no model file at '" + path + "'. Check the path.");
+        throw Error("MODEL_NOT_FOUND", "No model file at '" + path + "'. Check the path.");
     }
     if (status.type() == fs::file_type::directory) {
         throw Error("MODEL_INVALID", "'" + path + "' is a directory. Give the path of a .gguf file in it.");
     }
-    if (status.type() != fs::file_type::regular) {
-        throw Error("MODEL_INVALID",
-                    "'" + path + "' can't be read as a file" + (error ? ": " + error.message() : std::string()) + ".");
+    if (status.type() == fs::file_type::none) { // a folder on the way lets nobody through
+        throw Error("MODEL_NOT_FOUND",
+                    "'" + path + "' can't be looked at: " + error.message() + ". Check the permissions.");
     }
+    if (status.type() != fs::file_type::regular) throw Error("MODEL_INVALID", "'" + path + "' is not a file.");
     const uint64_t bytes = fs::file_size(file, error);
 
     errno = 0;
     std::ifstream stream(file, std::ios::binary);
     if (!stream) {
         const std::string why = errno ? std::strerror(errno) : "it can't be opened";
-        throw Error("MODEL_INVALID", "'" + path + "' can't be read: " + why + ". Check its permissions.");
+        throw Error("MODEL_NOT_FOUND", "'" + path + "' can't be read: " + why + ". Check its permissions.");
     }
     char magic[4] = {};
     stream.read(magic, sizeof magic);
@@ -59,6 +61,11 @@ ModelLayout inspect_model(const std::string& path) {
     }
     if (!gguf) {
         throw Error("MODEL_INVALID", "'" + path + "' has a damaged GGUF header. Download it again. " + log.text());
+    }
+
+    const std::string flaw = fatal_flaw(gguf.get());
+    if (!flaw.empty()) {
+        throw Error("MODEL_INVALID", "'" + path + "' has a damaged header: " + flaw + ". Download it again.");
     }
 
     layout.header_bytes = gguf_get_data_offset(gguf.get());
