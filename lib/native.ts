@@ -7,6 +7,8 @@ export interface Addon {
   readonly Engine: new (onStep: StepListener, onProgress: (fraction: number) => void) => NativeEngine;
   /** Reads and checks a model file's header on a pool thread. Rejects with MODEL_NOT_FOUND or MODEL_INVALID. */
   inspectModel(path: string): Promise<ModelLayout>;
+  /** Ends the engines of this environment and waits for their threads. For the process's 'exit' event, and nothing else. */
+  endEngines(): void;
 }
 
 /** Where the bytes of a model file lie; what its fingerprint is computed from. */

@@ -6,7 +6,7 @@
 namespace llama_sessions {
 
 static Napi::Error closed_error(Napi::Env env) {
-    return error_value(env, {"MODEL_CLOSED", "the model is closed. Load it again."});
+    return error_value(env, {"MODEL_CLOSED", "The model is closed. Load it again."});
 }
 
 Napi::Function EngineBinding::define(Napi::Env env) {
@@ -32,7 +32,7 @@ EngineBinding::EngineBinding(const Napi::CallbackInfo& info)
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("onStep", info[0]);
     self.Set("onProgress", info[1]);
-    exit_guard_.emplace(engine_);
+    exit_guard_.emplace(engine_, static_cast<napi_env>(info.Env()));
     // R6: hooks run in reverse order, so this one before that of the thread-safe function made above.
     napi_add_env_cleanup_hook(info.Env(), environment_ends, this);
 }
@@ -152,7 +152,7 @@ void EngineBinding::report_step(Napi::Env env, StepEvents events) {
 // --- methods -------------------------------------------------------------------------------------------------------
 
 Napi::Value EngineBinding::open(const Napi::CallbackInfo& info) {
-    if (opened_ || closed_ || closing_) throw error_value(env_, {"MODEL_CLOSED", "an engine is opened once."});
+    if (opened_ || closed_ || closing_) throw error_value(env_, {"MODEL_CLOSED", "An engine is opened once."});
     EngineOptions options = engine_options_of(info[0]);
     opened_ = true;
     Napi::Promise promise;
@@ -278,6 +278,10 @@ void EngineBinding::on_closed(Napi::Env env) {
     outbox_.close();
     exit_guard_.reset();
     napi_remove_env_cleanup_hook(env, environment_ends, this);
+    while (!pending_.empty()) { // asked for in the last moment, and answered into an outbox that had closed
+        settle(env, pending_.begin()->first,
+               [env](Napi::Promise::Deferred& promise) { promise.Reject(closed_error(env).Value()); });
+    }
     closing_->Resolve(env.Undefined());
     end_work(env);
 }

@@ -3,22 +3,22 @@
 #include "backend.h"
 #include "engine.h"
 
+#include <map>
 #include <mutex>
-#include <set>
 
 namespace llama_sessions {
 
 namespace {
 struct Guarded {
     std::mutex mutex;
-    std::set<Engine*> engines;
+    std::map<Engine*, const void*> engines; // and the environment of each
 
     // Static objects die in the reverse order of their birth: llama.cpp's must be born first.
     Guarded() { ensure_backends(); }
     ~Guarded() {
         std::lock_guard<std::mutex> lock(mutex);
-        for (Engine* engine : engines) engine->close();
-        for (Engine* engine : engines) engine->join();
+        for (const auto& [engine, env] : engines) engine->close();
+        for (const auto& [engine, env] : engines) engine->join();
         engines.clear();
     }
 };
@@ -29,10 +29,21 @@ Guarded& guarded() {
 }
 } // namespace
 
-ExitGuard::ExitGuard(Engine& engine) : engine_(engine) {
+void end_engines_of(const void* env) {
     Guarded& all = guarded();
     std::lock_guard<std::mutex> lock(all.mutex);
-    all.engines.insert(&engine_);
+    for (const auto& [engine, owner] : all.engines) {
+        if (owner == env) engine->close();
+    }
+    for (const auto& [engine, owner] : all.engines) {
+        if (owner == env) engine->join();
+    }
+}
+
+ExitGuard::ExitGuard(Engine& engine, const void* env) : engine_(engine) {
+    Guarded& all = guarded();
+    std::lock_guard<std::mutex> lock(all.mutex);
+    all.engines.emplace(&engine_, env);
 }
 
 ExitGuard::~ExitGuard() {

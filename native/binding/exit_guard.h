@@ -6,10 +6,15 @@ namespace llama_sessions {
 
 class Engine;
 
+// Closes and joins the engines of this environment; no other thread may join them meanwhile, so it is called on its JavaScript
+// thread, from the 'exit' event. The guard alone comes too late: llama.cpp makes static objects as late as in a step, and these
+// die before any that was made when the addon was loaded.
+void end_engines_of(const void* env);
+
 // While it lives, its engine is closed and joined when the process exits.
 class ExitGuard {
   public:
-    explicit ExitGuard(Engine& engine);
+    ExitGuard(Engine& engine, const void* env);
     ~ExitGuard();
     ExitGuard(const ExitGuard&) = delete;
     ExitGuard& operator=(const ExitGuard&) = delete;

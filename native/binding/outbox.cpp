@@ -18,7 +18,18 @@ void Outbox::post(Letter letter) {
     shared_->scheduled = function_.NonBlockingCall() == napi_ok;
 }
 
+// lib/ lets nothing out of its listeners: what comes here is a bug, or a worker that is being terminated, in which nothing of
+// JavaScript's works any more, looking at the error included.
+static void report(Napi::Env env, const Napi::Error& error) {
+    try {
+        if (!error.IsEmpty()) napi_fatal_exception(env, error.Value());
+    } catch (const Napi::Error&) {
+    }
+}
+
 void Outbox::deliver(Napi::Env env, Napi::Function, SharedPointer* shared, void*) {
+    // Aborted with this call in its queue, as a worker ends: Node has finalised the function first, and `shared` is gone.
+    if (static_cast<napi_env>(env) == nullptr) return;
     const SharedPointer keep = *shared; // a letter may close the outbox
     std::vector<Letter> letters;
     {
@@ -26,14 +37,12 @@ void Outbox::deliver(Napi::Env env, Napi::Function, SharedPointer* shared, void*
         letters.swap(keep->letters);
         keep->scheduled = false;
     }
-    if (static_cast<napi_env>(env) == nullptr) return; // the function was aborted with this call in its queue
     for (const Letter& letter : letters) {
         Napi::HandleScope scope(env);
         try {
             letter(env);
         } catch (const Napi::Error& error) {
-            // lib/ lets nothing out of its listeners; what comes here is a bug, or a worker being terminated.
-            if (!error.IsEmpty()) napi_fatal_exception(env, error.Value());
+            report(env, error);
         }
     }
 }
@@ -43,6 +52,7 @@ void Outbox::close() {
         std::lock_guard<std::mutex> lock(shared_->mutex);
         if (shared_->closed) return;
         shared_->closed = true;
+        shared_->letters.clear(); // a delivery that is under way finds none: who closes may be gone by then
     }
     function_.Release();
 }

@@ -33,8 +33,12 @@ template <class Result> class PromiseWorker : public Napi::AsyncWorker {
         }
     }
     void OnOK() override {
-        if (failure_) deferred_.Reject(error_value(Env(), *failure_).Value());
-        else deferred_.Resolve(to_value_(Env(), result_));
+        try {
+            if (failure_) deferred_.Reject(error_value(Env(), *failure_).Value());
+            else deferred_.Resolve(to_value_(Env(), result_));
+        } catch (const Napi::Error&) {
+            // The worker thread is being terminated: no value can be made any more, and nobody waits for one.
+        }
     }
 
     Napi::Promise::Deferred deferred_;

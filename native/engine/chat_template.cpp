@@ -15,7 +15,7 @@ struct ChatTemplate::Parsed {
 
 static Error template_error(const char* what, const std::exception& error) {
     return Error("TEMPLATE_INVALID",
-                 std::string("the model's chat template ") + what + ": " + error.what() +
+                 std::string("The model's chat template ") + what + ": " + error.what() +
                      ". Use complete() with a prompt of your own, or another conversion of the model.");
 }
 

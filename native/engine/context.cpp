@@ -76,11 +76,11 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
     if (fits) context_.reset(llama_init_from_model(model.get(), params));
     if (!context_) {
         throw Error("OUT_OF_MEMORY",
-                    "no context of " + std::to_string(params.n_ctx) + " tokens could be made (about " +
+                    "No context of " + std::to_string(params.n_ctx) + " tokens could be made (about " +
                         std::to_string(static_cast<int>(kv_bytes_per_token_ * params.n_ctx / 1048576)) +
                         " MiB of KV). Ask for fewer contextTokens. " + log.text());
     }
-    if (!memory()) throw Error("NOT_SUPPORTED", "this model keeps no KV: it can't chat.");
+    if (!memory()) throw Error("NOT_SUPPORTED", "This model keeps no KV: it can't chat.");
     threads_.attach(get());
 
     batch_ = llama_batch_init(batch_tokens(), 0, 1);
@@ -98,7 +98,7 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
 
 void Context::check(llama_seq_id sequence) const {
     if (sequence < 0 || sequence >= sequences())
-        throw Error("INTERNAL", "no sequence " + std::to_string(sequence) + ".");
+        throw Error("INTERNAL", "No sequence " + std::to_string(sequence) + ".");
 }
 
 void Context::begin_batch() { batch_.n_tokens = 0; }
@@ -106,9 +106,9 @@ void Context::begin_batch() { batch_.n_tokens = 0; }
 // llama.cpp refuses a batch as a whole, and aborts on some that it does not refuse: each member is checked alone.
 void Context::add(llama_token token, int position, llama_seq_id sequence, bool logits) {
     check(sequence);
-    if (batch_.n_tokens >= batch_tokens()) throw Error("INTERNAL", "the step is full.");
-    if (!model_.valid(token)) throw Error("INTERNAL", "no token " + std::to_string(token) + " in the vocabulary.");
-    if (position < 0 || position >= session_tokens_) throw Error("INTERNAL", "a position outside the context.");
+    if (batch_.n_tokens >= batch_tokens()) throw Error("INTERNAL", "The step is full.");
+    if (!model_.valid(token)) throw Error("INTERNAL", "No token " + std::to_string(token) + " in the vocabulary.");
+    if (position < 0 || position >= session_tokens_) throw Error("INTERNAL", "A position outside the context.");
     const int i = batch_.n_tokens++;
     batch_.token[i] = token;
     batch_.pos[i] = position;

@@ -4,7 +4,7 @@
 
 namespace llama_sessions {
 
-static Failure closed_failure() { return {"MODEL_CLOSED", "the model is closed. Load it again."}; }
+static Failure closed_failure() { return {"MODEL_CLOSED", "The model is closed. Load it again."}; }
 
 Engine::~Engine() {
     close();
@@ -12,7 +12,7 @@ Engine::~Engine() {
 }
 
 void Engine::open(EngineOptions options) {
-    if (thread_.joinable()) throw Error("INTERNAL", "the engine was opened before.");
+    if (thread_.joinable()) throw Error("INTERNAL", "The engine was opened before.");
     thread_ = std::thread([this, options = std::move(options)] { run(options); });
 }
 
@@ -144,10 +144,10 @@ void Engine::submit(SubmitOptions options) {
     if (!model) throw Error("MODEL_CLOSED", closed_failure().message);
     if (options.max_tokens < 1) throw Error("INTERNAL", "maxTokens must be at least 1.");
     for (const llama_token token : options.tokens) {
-        if (!model->valid(token)) throw Error("INTERNAL", "no token " + std::to_string(token) + " in the vocabulary.");
+        if (!model->valid(token)) throw Error("INTERNAL", "No token " + std::to_string(token) + " in the vocabulary.");
     }
     for (const llama_logit_bias& bias : options.sampling.bias) {
-        if (!model->valid(bias.token)) throw Error("INTERNAL", "a bias for a token that is not in the vocabulary.");
+        if (!model->valid(bias.token)) throw Error("INTERNAL", "A bias for a token that is not in the vocabulary.");
     }
     // Made here: a bad grammar is the caller's error, and parsing it must not hold up a step. Moved through a shared
     // pointer because std::function wants to be copied.

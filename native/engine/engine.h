@@ -37,7 +37,8 @@ struct EngineInfo {
     std::string kv_format;
 };
 
-// Every method may be called from any thread. Callbacks run on the engine thread and must not block.
+// Every method may be called from any thread. Callbacks run on the engine thread, or, once the engine is closed, on the
+// thread that asks for something all the same; they must not block.
 class Engine {
   public:
     template <class Result> using Done = std::function<void(Result, std::optional<Failure>)>;

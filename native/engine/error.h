@@ -30,11 +30,11 @@ inline Failure current_failure() {
     } catch (const Error& error) {
         return {error.code(), error.what()};
     } catch (const std::bad_alloc&) {
-        return {"OUT_OF_MEMORY", "memory ran out. Use a smaller model, contextTokens or batchTokens."};
+        return {"OUT_OF_MEMORY", "Memory ran out. Use a smaller model, contextTokens or batchTokens."};
     } catch (const std::exception& error) {
         return {"INTERNAL", std::string("llama.cpp: ") + error.what()};
     } catch (...) {
-        return {"INTERNAL", "an unknown C++ exception"};
+        return {"INTERNAL", "An unknown C++ exception"};
     }
 }
 

@@ -13,7 +13,7 @@ namespace llama_sessions {
 static constexpr size_t most_bytes = 256 * 1024;
 static constexpr int most_nesting = 200; // the parser calls itself for each parenthesis
 
-static Error refuse(const std::string& why) { return Error("GRAMMAR_INVALID", "the grammar " + why); }
+static Error refuse(const std::string& why) { return Error("GRAMMAR_INVALID", "The grammar " + why); }
 
 static bool ends_line(char c) { return c == '\n' || c == '\r'; }
 

@@ -25,7 +25,7 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
     ErrorLog log;
     bool given_up = false;
     model_.reset(load(path, gpu_layers, [&](float fraction) { return !(given_up = !progress(fraction)); }));
-    if (given_up) throw Error("ABORTED", "loading '" + path + "' was given up.");
+    if (given_up) throw Error("ABORTED", "Loading '" + path + "' was given up.");
     if (!model_) {
         throw Error("MODEL_INVALID", "llama.cpp can't load '" + path + "'. Its reasons: " + log.text());
     }
@@ -45,7 +45,7 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
 }
 
 Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_special) const {
-    if (text.size() >= INT32_MAX) throw Error("INTERNAL", "a text of 2 GiB or more can't be tokenised.");
+    if (text.size() >= INT32_MAX) throw Error("INTERNAL", "A text of 2 GiB or more can't be tokenised.");
     const auto length = static_cast<int32_t>(text.size());
     Tokens tokens(text.size() / 2 + 16);
     const auto fill = [&] {
@@ -53,7 +53,7 @@ Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_spe
                               add_special, parse_special);
     };
     int32_t count = fill();
-    if (count == INT32_MIN) throw Error("INTERNAL", "a text of more than 2^31 tokens can't be tokenised.");
+    if (count == INT32_MIN) throw Error("INTERNAL", "A text of more than 2^31 tokens can't be tokenised.");
     if (count < 0) { // the negated number that is needed
         tokens.resize(static_cast<size_t>(-count));
         count = fill();

@@ -89,7 +89,7 @@ bool Worker::take_back(int cells, uint64_t order) {
 void Worker::end_for_lack_of_room(llama_seq_id sequence) {
     if (at(sequence).turn->generated() > 0) return finish(sequence, "length");
     finish(sequence, "error",
-           Failure{"CONTEXT_FULL", "the KV pool of " + std::to_string(context_.cells()) +
+           Failure{"CONTEXT_FULL", "The KV pool of " + std::to_string(context_.cells()) +
                                        " tokens is full. Load the model with more contextTokens."});
 }
 

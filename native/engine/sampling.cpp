@@ -14,7 +14,7 @@ Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), o
     if (!options_.grammar.empty()) {
         check_grammar(options_.grammar);
         grammar_.reset(llama_sampler_init_grammar(model.vocab(), options_.grammar.c_str(), "root"));
-        if (!grammar_) throw Error("GRAMMAR_INVALID", "the grammar is no valid GBNF with a rule `root`.");
+        if (!grammar_) throw Error("GRAMMAR_INVALID", "The grammar is no valid GBNF with a rule `root`.");
     }
     if (options_.temperature > 0) {
         chain_.reset(llama_sampler_chain_init(llama_sampler_chain_default_params()));
@@ -56,7 +56,7 @@ llama_token Sampler::sample(float* logits) {
         try {
             llama_sampler_accept(grammar_.get(), token);
         } catch (const std::exception& error) {
-            throw Error("GRAMMAR_INVALID", std::string("the grammar came to a dead end: ") + error.what());
+            throw Error("GRAMMAR_INVALID", std::string("The grammar came to a dead end: ") + error.what());
         }
     }
     return token;
@@ -112,7 +112,7 @@ llama_token Sampler::choose_by_grammar(const float* logits) {
     candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
                                      [](const llama_token_data& candidate) { return candidate.logit == -INFINITY; }),
                       candidates_.end());
-    if (candidates_.empty()) throw Error("GRAMMAR_INVALID", "the grammar allows no token of this model here.");
+    if (candidates_.empty()) throw Error("GRAMMAR_INVALID", "The grammar allows no token of this model here.");
     if (chain_) return draw();
     return std::max_element(candidates_.begin(), candidates_.end(),
                             [](const auto& a, const auto& b) { return a.logit < b.logit; })
@@ -122,7 +122,7 @@ llama_token Sampler::choose_by_grammar(const float* logits) {
 llama_token Sampler::draw() {
     llama_token_data_array array = {candidates_.data(), candidates_.size(), -1, false};
     llama_sampler_apply(chain_.get(), &array);
-    if (array.selected < 0) throw Error("INTERNAL", "the sampler chose no token.");
+    if (array.selected < 0) throw Error("INTERNAL", "The sampler chose no token.");
     return array.data[array.selected].id;
 }
 

@@ -27,9 +27,9 @@ Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options
 
 Worker::Sequence& Worker::idle_sequence(llama_seq_id sequence) {
     if (sequence < 0 || sequence >= context_.sequences()) {
-        throw Error("INTERNAL", "no sequence " + std::to_string(sequence) + ".");
+        throw Error("INTERNAL", "No sequence " + std::to_string(sequence) + ".");
     }
-    if (at(sequence).turn) throw Error("INTERNAL", "sequence " + std::to_string(sequence) + " is busy.");
+    if (at(sequence).turn) throw Error("INTERNAL", "Sequence " + std::to_string(sequence) + " is busy.");
     return at(sequence);
 }
 
@@ -41,11 +41,11 @@ void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
     asked_for_cells_ = false;
 
     if (turn.prompt_tokens == 0) {
-        return finish(sequence, "error", Failure{"INTERNAL", "an empty prompt: there is nothing to go on from."});
+        return finish(sequence, "error", Failure{"INTERNAL", "An empty prompt: there is nothing to go on from."});
     }
     if (turn.prompt_tokens >= static_cast<size_t>(context_.session_tokens())) {
         return finish(sequence, "error",
-                      Failure{"CONTEXT_FULL", "the conversation has " + std::to_string(turn.prompt_tokens) +
+                      Failure{"CONTEXT_FULL", "The conversation has " + std::to_string(turn.prompt_tokens) +
                                                   " tokens, and one session may have " +
                                                   std::to_string(context_.session_tokens()) +
                                                   ". Load the model with more contextTokens, or start a new session."});
