@@ -48,8 +48,10 @@ export class Conversation {
   closed = false;
   /** Set by closing; settles when nothing of it runs any more. */
   closing: Promise<void> | undefined;
-  /** About to be deleted: nothing of it needs to be kept. */
+  /** About to be deleted, or overtaken by another process: nothing of it is to be written any more. */
   doomed = false;
+  /** Another process has written the session since it was read here. Told to who can close it. */
+  onOvertaken: () => void = () => undefined;
 
   constructor(options: ResolvedSessionOptions, createdAt: number = Date.now()) {
     this.id = options.id;
@@ -119,6 +121,12 @@ export class Conversation {
     const from = this.state;
     change();
     if (this.state !== from) this.events.emit('state', { from, to: this.state });
+  }
+
+  /** The other's word counts: this one ends, so that resuming gives what the store has. */
+  overtaken(): void {
+    this.doomed = true;
+    this.onOvertaken();
   }
 
   /** What the template renders, as JSON, with `added` at the end. */

@@ -11,7 +11,7 @@ export type ErrorCode =
   | 'MODEL_INVALID'
   /** Memory of the device or the machine ran out. Lower `contextTokens`, `maxResident` or `gpuLayers`. */
   | 'OUT_OF_MEMORY'
-  /** The conversation has no room left. Rewind the session, start another, or load with more `contextTokens`. */
+  /** The conversation has no room left. Start another session, or load with more `contextTokens`. */
   | 'CONTEXT_FULL'
   /** llama.cpp failed to compute a step. The session stays usable: send again; when it repeats, report it. */
   | 'DECODE_FAILED'
@@ -27,7 +27,7 @@ export type ErrorCode =
   | 'SESSION_EXISTS'
   /** No session (or export file) of that name is stored, or it has expired. Create it. */
   | 'SESSION_NOT_FOUND'
-  /** Another process wrote this session since it was read. Resume it to see what is there, then send again. */
+  /** Another process wrote this session since it was read; this one is closed. Resume it to see what is there, then send again. */
   | 'SESSION_CONFLICT'
   /** More turns wait than `maxQueued` allows. Send again later, or answer "busy". */
   | 'QUEUE_FULL'

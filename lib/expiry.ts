@@ -8,7 +8,10 @@ const EVERY_MS = 1000;
  * are deleted when somebody asks for them.
  * @returns a function that ends it
  */
-export function expireIdleSessions(host: Host, remove: (host: Host, conversation: Conversation) => Promise<unknown>): () => void {
+export function expireIdleSessions(
+  host: Host,
+  remove: (host: Host, conversation: Conversation) => Promise<unknown>,
+): () => void {
   // Weak and unref'd: a timer must keep neither a dropped model nor the process.
   const weak = new WeakRef(host);
   const timer = setInterval(() => {

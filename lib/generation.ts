@@ -151,7 +151,8 @@ export class Generation implements Operation {
 
   /** Keeps what came of the turn, durably, and only then tells. */
   async #finish(end: RequestEnd, tokens: Int32Array, timings: Timings): Promise<void> {
-    const failure = end.reason === 'error' ? fromNative(end.error) : this.#stopped instanceof Error ? this.#stopped : undefined;
+    const failure =
+      end.reason === 'error' ? fromNative(end.error) : this.#stopped instanceof Error ? this.#stopped : undefined;
     const interrupted = failure !== undefined || end.reason === 'cancelled';
     // A turn that came to nothing leaves the conversation as it was.
     if (!interrupted || this.#text !== '') {
@@ -193,11 +194,12 @@ export class Generation implements Operation {
     this.#conversation.events.emit('turn', reply);
   }
 
-  #reject(error: Error): void {
+  #reject(why: Error): void {
     if (this.#source.ended) return;
+    const error = why instanceof AbortError ? new AbortError(this.#text, why.cause) : why;
     this.#host.counters.failedTurns++;
     this.#leave();
-    this.#source.reject(error instanceof AbortError ? new AbortError(this.#text, error.cause) : error);
+    this.#source.reject(error);
     this.#conversation.events.emit('error', error);
   }
 
@@ -208,7 +210,12 @@ export class Generation implements Operation {
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     const onTimeout = (): void => {
-      this.stop(new LlamaError('TIMEOUT', `The turn took longer than its timeoutMs of ${String(timeoutMs)}; allow more, or fewer maxTokens.`));
+      this.stop(
+        new LlamaError(
+          'TIMEOUT',
+          `The turn took longer than its timeoutMs of ${String(timeoutMs)}; allow more, or fewer maxTokens.`,
+        ),
+      );
     };
     const timer = timeoutMs === undefined ? undefined : setTimeout(onTimeout, timeoutMs);
     this.#unwatch = () => {
@@ -229,8 +236,12 @@ export class Generation implements Operation {
 
   #cells(): number {
     const said = 'messages' in this.#input ? this.#conversation.tokens.length : 0;
-    const added = 'messages' in this.#input ? this.#input.messages.map((message) => message.content) : [this.#input.prompt];
-    const length = added.reduce((sum, part) => sum + Math.ceil(typeof part === 'string' ? part.length / CHARACTERS_PER_TOKEN : part.length), 0);
+    const added =
+      'messages' in this.#input ? this.#input.messages.map((message) => message.content) : [this.#input.prompt];
+    const length = added.reduce(
+      (sum, part) => sum + Math.ceil(typeof part === 'string' ? part.length / CHARACTERS_PER_TOKEN : part.length),
+      0,
+    );
     return Math.min(said + length + HEADROOM, this.#host.info.sessionTokens);
   }
 }

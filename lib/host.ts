@@ -44,7 +44,8 @@ export class Host {
   readonly counters: TurnCounters = { turns: 0, cancelledTurns: 0, failedTurns: 0, corruptRecords: 0 };
   readonly #queue: TurnQueue<Operation, Conversation>;
   #running = 0;
-  #drained: () => void = () => undefined;
+  /** Who waits until nothing runs. */
+  readonly #awaitDrained: (() => void)[] = [];
   closed = false;
 
   constructor(parts: {
@@ -115,7 +116,7 @@ export class Host {
   /** Resolves when no operation runs. */
   async drain(): Promise<void> {
     if (this.#running === 0) return;
-    await new Promise<void>((resolve) => (this.#drained = resolve));
+    await new Promise<void>((resolve) => this.#awaitDrained.push(resolve));
   }
 
   /** Nobody overtakes a turn that waits for room: small ones would keep a large one out for ever. */
@@ -132,7 +133,7 @@ export class Host {
       void entry.value.run().then(() => {
         this.#running--;
         this.#queue.release(entry.key);
-        if (this.#running === 0) this.#drained();
+        if (this.#running === 0) for (const resolve of this.#awaitDrained.splice(0)) resolve();
         this.#pump();
       });
     }

@@ -5,6 +5,14 @@ export type { Model } from './model.js';
 export type { Session } from './session.js';
 export { DirectoryStore } from './stores/directory.js';
 export { MemoryStore } from './stores/memory.js';
-export type { Durability, ListedRecord, PutPageOptions, PutRecordOptions, RecordFilter, SessionStore, StoredRecord } from './stores/store.js';
+export type {
+  Durability,
+  ListedRecord,
+  PutPageOptions,
+  PutRecordOptions,
+  RecordFilter,
+  SessionStore,
+  StoredRecord,
+} from './stores/store.js';
 export type { Turn } from './turn.js';
 export type * from './types.js';

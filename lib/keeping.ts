@@ -1,5 +1,6 @@
 /** Moves sessions between this process and the store or a file: records always, KV where it helps. */
 import type { Conversation } from './conversation.js';
+import { LlamaError } from './errors.js';
 import { writeExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { decodePage, encodePage } from './page.js';
@@ -7,18 +8,26 @@ import { encodeRecord } from './record.js';
 import type { HeldKv } from './residency.js';
 import { commonPrefix } from './tokens.js';
 
-/** Writes the record, if anything changed. @throws LlamaError SESSION_CONFLICT, STORE_FAILED; the session lives on in memory */
+/**
+ * Writes the record, if anything changed.
+ * @throws LlamaError STORE_FAILED: the session lives on in memory; SESSION_CONFLICT: it is closed, the store has the other's
+ */
 export async function keepRecord(host: Host, conversation: Conversation): Promise<void> {
   if (!conversation.dirty || conversation.doomed) return;
   await settleDoubtfulWrite(host, conversation);
   const bytes = encodeRecord(conversation.toRecord(host.fingerprint));
   const { expiresAt } = conversation;
   conversation.doubtful = bytes;
-  conversation.version = await host.store.putRecord(conversation.id, bytes, {
-    expected: conversation.version,
-    durability: host.durability,
-    ...(expiresAt !== undefined && { expiresAt }),
-  });
+  try {
+    conversation.version = await host.store.putRecord(conversation.id, bytes, {
+      expected: conversation.version,
+      durability: host.durability,
+      ...(expiresAt !== undefined && { expiresAt }),
+    });
+  } catch (error) {
+    if (error instanceof LlamaError && error.code === 'SESSION_CONFLICT') conversation.overtaken();
+    throw error;
+  }
   conversation.doubtful = undefined;
   conversation.dirty = false;
 }
@@ -28,7 +37,8 @@ async function settleDoubtfulWrite(host: Host, conversation: Conversation): Prom
   const { doubtful, version, id } = conversation;
   if (doubtful === undefined) return;
   const stored = await host.store.getRecord(id);
-  if (stored?.version === version + 1 && Buffer.from(stored.bytes).equals(doubtful)) conversation.version = stored.version;
+  if (stored?.version === version + 1 && Buffer.from(stored.bytes).equals(doubtful))
+    conversation.version = stored.version;
   conversation.doubtful = undefined;
 }
 
@@ -45,8 +55,10 @@ export function useSavedKv(host: Host, conversation: Conversation): void {
   const read = async (): Promise<HeldKv | undefined> => {
     const { savedKv, tokens } = conversation;
     const page = savedKv && (await host.store.getPage?.(savedKv.key).catch(() => undefined));
-    const content = page && (await decodePage(page, { fingerprint: host.fingerprint, kvFormat: host.info.kvFormat, tokens }));
-    if (content !== undefined && !('problem' in content)) return { bytes: content.kv, tokens: tokens.subarray(0, content.tokens) };
+    const content =
+      page && (await decodePage(page, { fingerprint: host.fingerprint, kvFormat: host.info.kvFormat, tokens }));
+    if (content !== undefined && !('problem' in content))
+      return { bytes: content.kv, tokens: tokens.subarray(0, content.tokens) };
     host.residency.counters.kvMisses++;
     return undefined;
   };
@@ -54,8 +66,14 @@ export function useSavedKv(host: Host, conversation: Conversation): void {
 }
 
 /** One portable file: the record, and the KV where there is any. @throws LlamaError STORE_FAILED */
-export async function exportConversation(host: Host, conversation: Conversation, path: string): Promise<{ bytes: number }> {
-  const kv = host.info.portableKv ? usable((await host.residency.copy(conversation.kv)) ?? (await conversation.kv.fetch?.()), conversation) : undefined;
+export async function exportConversation(
+  host: Host,
+  conversation: Conversation,
+  path: string,
+): Promise<{ bytes: number }> {
+  const kv = host.info.portableKv
+    ? usable((await host.residency.copy(conversation.kv)) ?? (await conversation.kv.fetch?.()), conversation)
+    : undefined;
   const record = conversation.toRecord(host.fingerprint);
   return writeExport(path, record, kv && { kvFormat: host.info.kvFormat, tokens: kv.tokens.length, bytes: kv.bytes });
 }
@@ -73,7 +91,10 @@ async function keepKv(host: Host, conversation: Conversation): Promise<string | 
   if (store.putPage === undefined || !info.portableKv) return undefined;
   const before = conversation.savedKv;
   // Neither on the device nor in RAM: then it is where it was saved, or came from a file and is not saved yet.
-  const kv = usable((await residency.copy(conversation.kv)) ?? (before === undefined ? await conversation.kv.fetch?.() : undefined), conversation);
+  const kv = usable(
+    (await residency.copy(conversation.kv)) ?? (before === undefined ? await conversation.kv.fetch?.() : undefined),
+    conversation,
+  );
   if (kv === undefined) return undefined;
   const key = conversation.pageKey(fingerprint, info.kvFormat, kv.tokens);
   if (key === before?.key) return undefined;

@@ -22,7 +22,8 @@ async function* allSessions(host: Host, prefix: string, cursor: string | undefin
   const isListed = (id: string): boolean => id.startsWith(prefix) && (cursor === undefined || id > cursor);
   const unstored = [...host.open.values()].filter((one) => one.version === 0 && isListed(one.id)).sort(byId);
   for await (const stored of host.store.listRecords({ prefix, ...(cursor !== undefined && { after: cursor }) })) {
-    while (unstored[0] !== undefined && unstored[0].id < stored.id) yield infoOf(host, unstored.shift() as Conversation);
+    while (unstored[0] !== undefined && unstored[0].id < stored.id)
+      yield infoOf(host, unstored.shift() as Conversation);
     if (unstored[0]?.id === stored.id) unstored.shift(); // stored since we looked
     const open = host.open.get(stored.id);
     if (open !== undefined) {
@@ -57,7 +58,9 @@ function storedInfo(record: SessionRecord, expiresAt: number | undefined): Sessi
     createdAt: new Date(record.createdAt),
     modifiedAt: new Date(record.modifiedAt),
     ...(expiresAt !== undefined && { expiresAt: new Date(expiresAt) }),
-    summary: [...(first?.content ?? '')].slice(0, SUMMARY).join(''),
+    summary: Array.from(first?.content ?? '')
+      .slice(0, SUMMARY)
+      .join(''),
     messages: record.messages.length,
     tokens: record.tokens.length,
     residency: record.kv === undefined ? 'none' : 'store',

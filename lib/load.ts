@@ -12,6 +12,7 @@ import { Residency } from './residency.js';
 import { DirectoryStore } from './stores/directory.js';
 import { MemoryStore } from './stores/memory.js';
 import type { SessionStore } from './stores/store.js';
+import { typedStore } from './stores/typed.js';
 import { physicalCores } from './threads.js';
 import type { LoadOptions } from './types.js';
 
@@ -22,7 +23,9 @@ import type { LoadOptions } from './types.js';
  * TEMPLATE_INVALID, NOT_SUPPORTED, STORE_FAILED; AbortError
  */
 export async function loadModel(path: string, options?: LoadOptions): Promise<Model> {
-  if (typeof path !== 'string' || path === '') throw new TypeError('path must be the path of a .gguf file');
+  // In C++ a path ends at its first NUL: another file would be loaded than the one that was named.
+  if (typeof path !== 'string' || path === '' || path.includes('\0'))
+    throw new TypeError('path must be the path of a .gguf file');
   const resolved = resolveLoadOptions(options);
   const file = resolve(path);
   const layout = await inspect(file);
@@ -30,10 +33,34 @@ export async function loadModel(path: string, options?: LoadOptions): Promise<Mo
   const engine = new Engine(quiet(resolved.onProgress));
   try {
     const [info, fingerprint] = await Promise.all([open(engine, file, resolved), fingerprintModel(file, layout)]);
+    // An abort that came too late to end the load has closed the engine all the same.
+    if (resolved.signal?.aborted === true) throw new AbortError('', resolved.signal.reason);
     const residency = new Residency(engine, info, resolved.ramBytes);
-    const host = new Host({ engine, info, fingerprint, residency, store, durability: resolved.durability, maxQueued: resolved.maxQueued });
+    const host = new Host({
+      engine,
+      info,
+      fingerprint,
+      residency,
+      store,
+      durability: resolved.durability,
+      maxQueued: resolved.maxQueued,
+    });
     const { description, architecture, parameters, sizeBytes, trainedContext, vocabularySize, devices } = info;
-    return new Model(host, { path: file, description, architecture, parameters, sizeBytes, trainedContext, vocabularySize, fingerprint, devices }, close);
+    return new Model(
+      host,
+      {
+        path: file,
+        description,
+        architecture,
+        parameters,
+        sizeBytes,
+        trainedContext,
+        vocabularySize,
+        fingerprint,
+        devices,
+      },
+      close,
+    );
   } catch (error) {
     await engine.close();
     await close();
@@ -77,7 +104,7 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
 
 /** A store of ours is closed with the model; one that was passed in may serve other models. */
 function storeOf({ store }: ResolvedLoadOptions): { store: SessionStore; close: () => Promise<void> } {
-  if (typeof store === 'object') return { store, close: () => Promise.resolve() };
+  if (typeof store === 'object') return { store: typedStore(store), close: () => Promise.resolve() };
   if (store === undefined) return { store: new MemoryStore(), close: () => Promise.resolve() };
   const directory = new DirectoryStore(store);
   return { store: directory, close: () => directory.close() };

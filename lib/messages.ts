@@ -20,7 +20,8 @@ const KNOWN: Readonly<Record<string, (name: string, value: unknown) => void>> = 
  */
 export function checkMessages(value: unknown, name = 'messages'): Message[] {
   list(() => undefined, MOST_MESSAGES)(name, value);
-  return (value as unknown[]).map((message, i) => checkMessage(message, `${name}[${String(i)}]`));
+  // Not map(): it would skip the holes.
+  return Array.from(value as unknown[], (message, i) => checkMessage(message, `${name}[${String(i)}]`));
 }
 
 /** What `send()` was given, as messages. An empty list is a `TypeError`: there would be nothing to answer. */

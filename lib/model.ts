@@ -3,9 +3,15 @@ import { LlamaError } from './errors.js';
 import { expireIdleSessions } from './expiry.js';
 import { readExport } from './exportfile.js';
 import { modelClosed, type Host } from './host.js';
-import { forget, keepAll, keepRecord, useSavedKv } from './keeping.js';
+import { forget, keepAll, useSavedKv } from './keeping.js';
 import { listSessions } from './listing.js';
-import { checkId, checkImportOptions, checkTokenizeOptions, resolveListFilter, resolveSessionOptions } from './options.js';
+import {
+  checkId,
+  checkImportOptions,
+  checkTokenizeOptions,
+  resolveListFilter,
+  resolveSessionOptions,
+} from './options.js';
 import { decodeRecord } from './record.js';
 import { closeConversation, deleteConversation, Session } from './session.js';
 import { checkTokens } from './tokens.js';
@@ -20,8 +26,8 @@ export class Model implements AsyncDisposable {
   /** Of the sessions that are open. Weak: a session whose handle is dropped is closed. */
   readonly #handles = new Map<string, WeakRef<Session>>();
   readonly #dropped = new FinalizationRegistry<Conversation>((conversation) => void this.#onDropped(conversation));
-  /** Ids on their way into `host.open`, so that no two sessions get one. */
-  readonly #opening = new Set<string>();
+  /** Sessions on their way into `host.open`, by id, so that no two get one. */
+  readonly #opening = new Map<string, Promise<Session>>();
   readonly #stopExpiry: () => void;
   #closing: Promise<void> | undefined;
 
@@ -55,12 +61,14 @@ export class Model implements AsyncDisposable {
   async resumeSession(id: string, options?: Partial<SessionOptions>): Promise<Session> {
     this.#checkOpen();
     checkId(id);
+    await this.#opening.get(id)?.catch(() => undefined);
     const open = this.#host.open.get(id);
     if (open !== undefined && !open.closed) {
       open.reconfigure(options);
       return this.#handle(open);
     }
     await open?.closing?.catch(() => undefined);
+    if (this.#opening.has(id)) return this.resumeSession(id, options); // somebody else was faster
     return this.#openAs(id, async () => {
       const stored = await this.#stored(id);
       if (stored === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
@@ -177,23 +185,27 @@ export class Model implements AsyncDisposable {
       for (const turn of [...conversation.generations]) turn.stop(modelClosed());
     }
     await host.drain();
-    const kept = await Promise.allSettled([...host.open.values()].map((conversation) => keepRecord(host, conversation)));
-    for (const conversation of host.open.values()) conversation.change(() => (conversation.closed = true));
-    host.open.clear();
+    // Those that were being closed already are waited for as well: nobody writes to a store that is closed.
+    const closed = await Promise.allSettled(
+      [...host.open.values()].map((conversation) => closeConversation(host, conversation)),
+    );
     await host.engine.close();
     await this.#closeStore();
-    for (const result of kept) if (result.status === 'rejected') throw result.reason as Error;
+    for (const result of closed) if (result.status === 'rejected') throw result.reason as Error;
   }
 
   /** Lets `make` produce the session of that id, unless there is one. */
   async #openAs(id: string, make: () => Promise<Conversation>): Promise<Session> {
     if (this.#host.open.has(id) || this.#opening.has(id)) throw exists(id);
-    this.#opening.add(id);
-    try {
-      const conversation = await make();
+    const opening = make().then((conversation) => {
       this.#checkOpen();
       this.#host.open.set(id, conversation);
+      conversation.onOvertaken = () => void closeConversation(this.#host, conversation).catch(() => undefined);
       return this.#handle(conversation);
+    });
+    this.#opening.set(id, opening);
+    try {
+      return await opening;
     } finally {
       this.#opening.delete(id);
     }
@@ -211,7 +223,8 @@ export class Model implements AsyncDisposable {
   /** Nobody can reach the session any more but by its id: it makes room, after what it was asked for. */
   async #onDropped(conversation: Conversation): Promise<void> {
     const { id } = conversation;
-    const isHeld = (): boolean => this.#handles.get(id)?.deref() !== undefined && this.#host.open.get(id) === conversation;
+    const isHeld = (): boolean =>
+      this.#handles.get(id)?.deref() !== undefined && this.#host.open.get(id) === conversation;
     if (isHeld()) return; // getSession() has made a new handle
     try {
       await this.#host.inOrder(conversation, () => Promise.resolve());

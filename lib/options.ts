@@ -31,6 +31,8 @@ export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions
   if (given.encryption !== undefined)
     throw notYet('encryption', 'leave it out, or keep the store on an encrypted disk');
   if (given.cache?.diskBytes !== undefined) throw notYet('cache.diskBytes', 'leave it out; the store is not bounded');
+  if (given.cache?.pageTokens !== undefined)
+    throw notYet('cache.pageTokens', 'leave it out; KV is kept as a whole per session');
   const contextTokens = given.contextTokens ?? 'auto';
   return {
     gpuLayers: given.gpuLayers ?? 'auto',
@@ -42,7 +44,6 @@ export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions
     kvType: given.kvType ?? 'f16',
     durability: given.durability ?? 'always',
     ramBytes: given.cache?.ramBytes ?? 2 ** 30,
-    pageTokens: given.cache?.pageTokens ?? 256,
     maxQueued: given.maxQueued ?? 1024,
     ...present({ store: given.store, onProgress: given.onProgress, signal: given.signal }),
   };
@@ -120,7 +121,7 @@ function overlay(base: SessionSettings, given: SessionOptions): SessionSettings 
     }),
   };
   if (settings.overflow === 'dropOldest')
-    throw notYet("overflow 'dropOldest'", "use 'error' and rewind the session on CONTEXT_FULL");
+    throw notYet("overflow 'dropOldest'", "use 'error' and start a new session on CONTEXT_FULL");
   return settings;
 }
 

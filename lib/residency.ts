@@ -204,9 +204,10 @@ export class Residency {
   #park(kv: SessionKv): void {
     const { sequence, tier } = kv;
     this.#giveBack(kv);
-    if (sequence === undefined || tier !== 'device') return;
-    const copied = this.#engine.exportSequence(sequence);
+    if (sequence === undefined) return;
+    const copied = tier === 'device' ? this.#engine.exportSequence(sequence) : undefined;
     void this.#engine.clearSequence(sequence).catch(ignore);
+    if (copied === undefined) return;
     this.counters.parks++;
     kv.moving = copied.then(
       (bytes) => {

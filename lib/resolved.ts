@@ -18,7 +18,6 @@ export interface ResolvedLoadOptions {
   store?: string | SessionStore;
   durability: Durability;
   ramBytes: number;
-  pageTokens: number;
   maxQueued: number;
   onProgress?: (fraction: number) => void;
   signal?: AbortSignal;

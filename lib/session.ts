@@ -122,7 +122,8 @@ export class Session implements AsyncDisposable {
   #start(input: TurnInput, options: TurnOptions | undefined): Turn {
     const resolved = resolveTurnOptions(this.#conversation.settings, options);
     for (const token of resolved.sampling.biasTokens) {
-      if (token >= this.#host.info.vocabularySize) throw new RangeError(`sampling.logitBias names token ${String(token)}, which the vocabulary does not have`);
+      if (token >= this.#host.info.vocabularySize)
+        throw new RangeError(`sampling.logitBias names token ${String(token)}, which the vocabulary does not have`);
     }
     const generation = new Generation(this.#host, this.#conversation, input, resolved);
     generation.start();
@@ -149,7 +150,8 @@ export async function deleteConversation(host: Host, conversation: Conversation)
 
 async function close(host: Host, conversation: Conversation): Promise<void> {
   // Asked for before it is closed, as nothing is let in afterwards: it is the last of what the session does.
-  const ended = host.inOrder(conversation, () => Promise.resolve());
+  // A model that is closed meanwhile refuses whatever waits, this too, and lets what runs end.
+  const ended = host.inOrder(conversation, () => Promise.resolve()).catch(() => host.drain());
   conversation.change(() => (conversation.closed = true));
   for (const turn of [...conversation.generations]) turn.stop(sessionClosed(conversation.id));
   try {

@@ -41,7 +41,8 @@ const store: Check = (name, value) => {
 const signal: Check = (name, value) => {
   const given = value as Partial<AbortSignal> | null;
   // Not by instanceof: polyfills and other realms have their own class.
-  if (typeof given?.aborted === 'boolean' && typeof given.addEventListener === 'function') return;
+  const methods = [given?.addEventListener, given?.removeEventListener];
+  if (typeof given?.aborted === 'boolean' && methods.every((method) => typeof method === 'function')) return;
   throw new TypeError(refusal(name, 'an AbortSignal', value));
 };
 

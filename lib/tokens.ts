@@ -24,6 +24,8 @@ export function checkTokens(given: ArrayLike<number>, vocabularySize: number): I
   }
   return Int32Array.from(given, (token, i) => {
     if (Number.isInteger(token) && token >= 0 && token < vocabularySize) return token;
-    throw new RangeError(`tokens[${String(i)}] must be a token id from 0 to ${String(vocabularySize - 1)}, got ${String(token)}`);
+    throw new RangeError(
+      `tokens[${String(i)}] must be a token id from 0 to ${String(vocabularySize - 1)}, got ${String(token)}`,
+    );
   });
 }

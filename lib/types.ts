@@ -2,7 +2,10 @@ import type { Durability, SessionStore } from './stores/store.js';
 
 /** How a model is loaded. A wrong type is a `TypeError`, a wrong value a `RangeError`, an unknown name a `TypeError`. */
 export interface LoadOptions {
-  /** Layers on the accelerator. 'auto' (default): all that fit, 0 without one. 'all': fails if they don't fit. */
+  /**
+   * Layers on the accelerator. 'auto' (default) and 'all': all of them. Without an accelerator, or in a build for the CPU, it
+   * means nothing.
+   */
   gpuLayers?: number | 'auto' | 'all';
   /** Cells of the KV pool that the resident sessions share, in tokens. Default: 'auto', what memory allows. */
   contextTokens?: number | 'auto';
@@ -38,7 +41,7 @@ export interface CacheOptions {
   ramBytes?: number;
   /** Bytes of the store for KV. Not in this version: NOT_SUPPORTED. */
   diskBytes?: number;
-  /** Tokens in a page, 1 to 65536. Default: 256. */
+  /** Tokens in a page. Not in this version: NOT_SUPPORTED. */
   pageTokens?: number;
 }
 
@@ -108,7 +111,10 @@ export interface Sampling {
   presencePenalty?: number;
   /** 32 bits, 0 to 4294967295. Default: another one each turn. */
   seed?: number;
-  /** GBNF that the reply must follow. Default: none. */
+  /**
+   * GBNF that the reply must follow, at most 256 KiB. Only from who you trust: llama.cpp takes exponential time for grammars that
+   * are ambiguous on purpose, and every session waits. Default: none.
+   */
   grammar?: string;
   /** Added to the logits of token ids, -1000000 to 1000000 each; -100 bans in practice. Default: none. */
   logitBias?: Record<number, number>;
@@ -129,7 +135,7 @@ export interface Message {
 /** Decoded text of one or more tokens: whole characters, never half of one. */
 export interface Piece {
   text: string;
-  /** Ids of the tokens it spells; their sum over a turn is `usage.generatedTokens`. */
+  /** Ids of the tokens it spells; all of a turn are `usage.generatedTokens`, less those of a stop string. */
   tokens: readonly number[];
   kind: 'text' | 'reasoning';
 }
