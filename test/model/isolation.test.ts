@@ -68,10 +68,17 @@ test('64 sessions recall their own name and number after a restart, from the KV 
 
 test('the test above fails when two sequences are swapped', async () => {
   // Sessions with equally long KV get each other's: what every check of counts, positions and tokens would let pass.
-  const original = Object.getOwnPropertyDescriptor(Engine.prototype, 'importSequence')?.value as Engine['importSequence'];
+  const original = Object.getOwnPropertyDescriptor(Engine.prototype, 'importSequence')
+    ?.value as Engine['importSequence'];
   const byLength = new Map<number, Uint8Array>();
   let swaps = 0;
-  vi.spyOn(Engine.prototype, 'importSequence').mockImplementation(function (this: Engine, sequence, tokens, bytes, trusted) {
+  vi.spyOn(Engine.prototype, 'importSequence').mockImplementation(function (
+    this: Engine,
+    sequence,
+    tokens,
+    bytes,
+    trusted,
+  ) {
     const other = byLength.get(tokens.length) ?? bytes;
     byLength.set(tokens.length, bytes);
     if (other !== bytes) swaps++;

@@ -154,7 +154,7 @@ test('a file whose KV is damaged or of another KV type comes in all the same, co
 
 test('a session of another model keeps its messages; tokens and KV are made anew', async () => {
   await tellAndSave();
-  const tiny = await namedModel('tiny');
+  const tiny = namedModel('tiny');
   const model = await loadModel(tiny, { ...LOAD, store: store() });
   const session = await model.resumeSession('ann');
   expect(session.messages).toHaveLength(4);
@@ -166,17 +166,33 @@ test('a session of another model keeps its messages; tokens and KV are made anew
 
 test('two owners of one session: the second writer gets SESSION_CONFLICT and loses nothing of the first', async () => {
   const shared = new MemoryStore();
-  const [first, second] = [await loadModel(RECALL, { ...LOAD, store: shared }), await loadModel(RECALL, { ...LOAD, store: shared })];
+  const [first, second] = [
+    await loadModel(RECALL, { ...LOAD, store: shared }),
+    await loadModel(RECALL, { ...LOAD, store: shared }),
+  ];
   const mine = await told(first, 'ann');
   const theirs = await second.resumeSession('ann');
   await mine.send('I live in Kabela.');
   await expect(theirs.send('I live in Dorin.')).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
-  await expect(theirs.close()).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+  // It has ended: resuming gives what the other has written.
+  await expect(theirs.send('Hello!')).rejects.toMatchObject({ code: 'SESSION_CLOSED' });
   expect((await mine.send('Where do I live?')).text).toBe('Your city is Kabela.');
   const resumed = await second.resumeSession('ann');
   expect((await resumed.send('Where do I live?')).text).toBe('Your city is Kabela.');
-  await first.close().catch(() => undefined);
+  await first.close();
   await second.close();
+});
+
+test('resumed twice at once, it is one session', async () => {
+  await tellAndSave();
+  const model = await loadModel(RECALL, { ...LOAD, store: store() });
+  const [one, two] = await Promise.all([model.resumeSession('ann'), model.resumeSession('ann')]);
+  expect(two).toBe(one);
+  const closing = one.close();
+  const [three, four] = await Promise.all([model.resumeSession('ann'), model.resumeSession('ann'), closing]);
+  expect(four).toBe(three);
+  expect(three).not.toBe(one);
+  await model.close();
 });
 
 test('save() writes a page once and replaces the one before', async () => {

@@ -41,7 +41,9 @@ test('idle sessions make room for one that needs the pool', async () => {
   const talker = await model.createSession();
   const reply = await talker.send('Tell me a story.', { ignoreEog: true, maxTokens: 450 });
   expect(reply.usage.generatedTokens).toBe(450);
-  const answers = await Promise.all(idle.map((session) => session.send('What is my name?', { sampling: { temperature: 0 } })));
+  const answers = await Promise.all(
+    idle.map((session) => session.send('What is my name?', { sampling: { temperature: 0 } })),
+  );
   expect(answers.map((answer) => answer.text)).toEqual(idle.map(() => 'Your name is Mosoba.'));
   await model.close();
 });

@@ -4,7 +4,15 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { LlamaError, loadModel, MemoryStore, type Model, type Reply, type Session, type Turn } from '../../lib/index.js';
+import {
+  LlamaError,
+  loadModel,
+  MemoryStore,
+  type Model,
+  type Reply,
+  type Session,
+  type Turn,
+} from '../../lib/index.js';
 import { NAMES, RECALL } from '../support/recall.js';
 
 const RUNS = Number(process.env['SCHEDULES'] ?? 200);
@@ -55,14 +63,21 @@ let alone: Model;
 
 beforeAll(async () => {
   // Three sequences for five sessions, and a pool too small for all of them.
-  crowd = await loadModel(RECALL, { threads: 1, maxResident: 3, contextTokens: 512, batchTokens: 64, store: new MemoryStore() });
+  crowd = await loadModel(RECALL, {
+    threads: 1,
+    maxResident: 3,
+    contextTokens: 512,
+    batchTokens: 64,
+    store: new MemoryStore(),
+  });
   alone = await loadModel(RECALL, { threads: 1, maxResident: 1 });
 });
 
 afterAll(async () => {
   const stats = crowd.stats();
   // Schedules that never move anything would prove nothing.
-  for (const what of ['parks', 'ramRestores', 'storeRestores', 'cancelledTurns']) expect(stats[what], what).toBeGreaterThan(0);
+  for (const what of ['parks', 'ramRestores', 'storeRestores', 'cancelledTurns'])
+    expect(stats[what], what).toBeGreaterThan(0);
   expect((stats['generatedSequences'] ?? 0) / (stats['generateSteps'] ?? 1)).toBeGreaterThan(1);
   await crowd.close();
   await alone.close();
@@ -72,7 +87,8 @@ test(`${String(RUNS)} random schedules change nothing that is said`, { timeout: 
   const seed = Number(process.env['SCHEDULE_SEED'] ?? 20_261_121);
   await fc.assert(
     fc.asyncProperty(fc.array(action, { minLength: 4, maxLength: 16 }), async (schedule) => {
-      for (const conversation of await play(schedule)) expect(conversation.map((turn) => turn.text)).toEqual(await replay(conversation));
+      for (const conversation of await play(schedule))
+        expect(conversation.map((turn) => turn.text)).toEqual(await replay(conversation));
     }),
     { numRuns: RUNS, seed, endOnFailure: process.env['CI'] !== undefined },
   );

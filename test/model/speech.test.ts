@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadModel, type Model, type Piece } from '../../lib/index.js';
+import { loadModel, type Model, type ModelStats, type Piece, type Session } from '../../lib/index.js';
 import { RECALL } from '../support/recall.js';
 
 const GREEDY = { temperature: 0 };
@@ -34,13 +34,20 @@ test('system prompts differ from session to session', async () => {
       return (await session.send('What is my name?')).text;
     }),
   );
-  expect([plain, terse, warm]).toEqual(['Your name is Mosoba.', 'It is Mosoba.', 'Of course! Your name is Mosoba. Happy to help!']);
+  expect([plain, terse, warm]).toEqual([
+    'Your name is Mosoba.',
+    'It is Mosoba.',
+    'Of course! Your name is Mosoba. Happy to help!',
+  ]);
 });
 
 test('stop strings end a reply before them, also across tokens, and the conversation goes on', async () => {
   const session = await model.createSession({ sampling: GREEDY });
   const reply = await session.send('Tell me a story.', { stop: ['waves. One', 'never said'] });
-  expect(reply).toMatchObject({ finishReason: 'stopSequence', text: 'Once there was a small robot that lived by the sea. Every day it counted the ' });
+  expect(reply).toMatchObject({
+    finishReason: 'stopSequence',
+    text: 'Once there was a small robot that lived by the sea. Every day it counted the ',
+  });
   const next = await session.send('My name is Mosoba.');
   expect(next.text).toBe('Noted: your name is Mosoba.');
 });
@@ -59,7 +66,9 @@ test('a grammar is followed, a bad one is GRAMMAR_INVALID, a bias bans', async (
   const session = await model.createSession({ sampling: GREEDY });
   const reply = await session.send('What is my name?', { sampling: { grammar: 'root ::= "yes" | "no"' } });
   expect(['yes', 'no']).toContain(reply.text);
-  await expect(session.send('Hello', { sampling: { grammar: 'root ::= (' } })).rejects.toMatchObject({ code: 'GRAMMAR_INVALID' });
+  await expect(session.send('Hello', { sampling: { grammar: 'root ::= (' } })).rejects.toMatchObject({
+    code: 'GRAMMAR_INVALID',
+  });
   const [robot = 0] = model.tokenize(' robot');
   const banned = await session.send('Tell me a story.', { sampling: { logitBias: { [robot]: -100 } } });
   expect(banned.text).not.toContain(' robot');
@@ -93,13 +102,23 @@ test('complete() continues raw text or tokens, adds no message, and finds its pr
   expect(second.usage.cachedTokens).toBeGreaterThan(20);
 });
 
-test('many sessions share their steps', async () => {
-  const before = model.stats();
+test('every session that generates is in every step', async () => {
   const sessions = await Promise.all(Array.from({ length: 16 }, () => model.createSession({ sampling: GREEDY })));
-  await Promise.all(sessions.map((session) => session.send('Hello!', { ignoreEog: true, maxTokens: 300 })));
-  const after = model.stats();
-  const grown = (name: string): number => (after[name] ?? 0) - (before[name] ?? 0);
-  expect(grown('generatedSequences') / grown('generateSteps')).toBeGreaterThan(0.95 * 16);
+  // From when all have begun to speak until the first has ended.
+  let spoken = 0;
+  let before: ModelStats | undefined;
+  let after: ModelStats | undefined;
+  const speak = async (session: Session): Promise<void> => {
+    let pieces = 0;
+    for await (const _ of session.send('Hello!', { ignoreEog: true, maxTokens: 200 })) {
+      if (++pieces === 1 && ++spoken === sessions.length) before = model.stats();
+      if (pieces === 150) after ??= model.stats();
+    }
+  };
+  await Promise.all(sessions.map(speak));
+  const grown = (name: string): number => (after?.[name] ?? 0) - (before?.[name] ?? 0);
+  expect(grown('generateSteps')).toBeGreaterThan(50);
+  expect(grown('generatedSequences') / grown('generateSteps')).toBeGreaterThan(0.98 * 16);
 });
 
 test('events tell what happens to a session', async () => {

@@ -18,16 +18,19 @@ class FlakyStore extends MemoryStore {
   }
 }
 
-test.each(['before', 'after'] as const)('a write that fails %s it arrives rejects the turn, and the next one keeps both', async (when) => {
-  const store = new FlakyStore();
-  const model = await loadModel(RECALL, { threads: 1, store });
-  const session = await model.createSession({ id: 'ann', sampling: { temperature: 0 } });
-  await session.send('My name is Mosoba.');
-  store.fail = when;
-  await expect(session.send('My code is 3299.')).rejects.toMatchObject({ code: 'STORE_FAILED' });
-  // The conversation goes on in memory.
-  expect((await session.send('What is my code?')).text).toBe('Your code is 3299.');
-  await session.close();
-  expect((await model.resumeSession('ann')).messages).toHaveLength(6);
-  await model.close();
-});
+test.each(['before', 'after'] as const)(
+  'a write that fails %s it arrives rejects the turn, and the next one keeps both',
+  async (when) => {
+    const store = new FlakyStore();
+    const model = await loadModel(RECALL, { threads: 1, store });
+    const session = await model.createSession({ id: 'ann', sampling: { temperature: 0 } });
+    await session.send('My name is Mosoba.');
+    store.fail = when;
+    await expect(session.send('My code is 3299.')).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    // The conversation goes on in memory.
+    expect((await session.send('What is my code?')).text).toBe('Your code is 3299.');
+    await session.close();
+    expect((await model.resumeSession('ann')).messages).toHaveLength(6);
+    await model.close();
+  },
+);

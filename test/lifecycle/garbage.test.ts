@@ -1,0 +1,124 @@
+/** What is dropped without close() is found by the garbage collector, and ends as if it had been closed. */
+import { expect, test } from 'vitest';
+import { runChild, type Ending } from '../support/child.js';
+
+const good = { code: 0, signal: null, stderr: '' };
+
+/** `collected(isSo)` collects garbage until it is so; in a function of its own, a dropped object is in no register. */
+const COLLECT = `
+const collected = async (isSo) => {
+  for (let i = 0; i < 300; i++) { if (await isSo()) return true; gc(); await pause(10); }
+  return false;
+};
+`;
+
+function run(script: string): Promise<Ending> {
+  return runChild(COLLECT + script, { flags: ['--expose-gc'] });
+}
+
+test('a dropped session is closed, its sequence comes back, its record can be resumed', async () => {
+  const ending = await run(`
+    const model = await load();
+    await (async () => {
+      for (let i = 0; i < 20; i++) await (await model.createSession({ id: 'dropped' + i })).send('My name is Mosoba.', { sampling: { temperature: 0 } });
+    })();
+    console.log(await collected(() => model.stats().openSessions === 0), model.stats().residentSessions, model.stats().ramKvBytes);
+    const session = await model.resumeSession('dropped7');
+    console.log((await session.send('What is my name?', { sampling: { temperature: 0 } })).text);
+    await model.close();`);
+  expect(ending).toMatchObject({ ...good, stdout: 'true 0 0\nYour name is Mosoba.\n' });
+});
+
+test('a dropped session that never spoke is kept too', async () => {
+  const ending = await run(`
+    const model = await load();
+    await (async () => { await model.createSession({ id: 'silent', system: 'You are a terse assistant.' }); })();
+    console.log(await collected(() => model.stats().openSessions === 0));
+    console.log((await model.resumeSession('silent')).id);
+    await model.close();`);
+  expect(ending).toMatchObject({ ...good, stdout: 'true\nsilent\n' });
+});
+
+test('a session that is dropped while its turn runs finishes the turn first', async () => {
+  const ending = await run(`
+    const model = await load();
+    await (async () => {
+      const session = await model.createSession({ id: 'dropped' });
+      session.send('Tell me a story.', { ...LONG, maxTokens: 400 }).then((reply) => console.log(reply.finishReason, reply.usage.generatedTokens));
+    })();
+    console.log(await collected(() => model.stats().openSessions === 0));
+    console.log((await model.resumeSession('dropped')).messages.map((message) => message.role + (message.interrupted ? '!' : '')).join());
+    await model.close();`);
+  expect(ending).toMatchObject({ ...good, stdout: 'length 400\ntrue\nuser,assistant\n' });
+});
+
+test('a turn that nobody holds changes the conversation all the same', async () => {
+  const ending = await run(`
+    const model = await load();
+    const session = await model.createSession();
+    (() => { session.send('Tell me a story.', { ...LONG, maxTokens: 400 }); })();
+    console.log(await collected(() => session.state === 'idle'), session.messages.length);
+    await model.close();`);
+  expect(ending).toMatchObject({ ...good, stdout: 'true 2\n' });
+});
+
+test('getSession() finds a session whose handle was dropped a moment ago', async () => {
+  const ending = await run(`
+    const model = await load();
+    await (async () => { await (await model.createSession({ id: 'held' })).send('My name is Mosoba.'); })();
+    let session = model.getSession('held');
+    for (let i = 0; i < 20; i++) { gc(); await pause(5); }
+    console.log(session.state, model.getSession('held') === session, model.stats().openSessions);
+    await model.close();`);
+  expect(ending).toMatchObject({ ...good, stdout: 'idle true 1\n' });
+});
+
+test('a dropped model ends its engine: thread and memory come back', async () => {
+  const ending = await run(`
+    import { readdirSync, readFileSync } from 'node:fs';
+    const threads = () => readdirSync('/proc/self/task').length;
+    const use = async () => {
+      const model = await load({ contextTokens: 65536 });
+      const session = await model.createSession();
+      await session.send('My name is Mosoba.');
+    };
+    await use();
+    for (let i = 0; i < 20; i++) { gc(); await pause(5); }
+    const before = { threads: threads(), rss: process.memoryUsage.rss() };
+    for (let i = 0; i < 6; i++) await use();
+    const ended = await collected(() => threads() <= before.threads);
+    console.log(JSON.stringify({ ended, mib: (process.memoryUsage.rss() - before.rss) / 2 ** 20 }));`);
+  expect(ending).toMatchObject(good);
+  const { ended, mib } = JSON.parse(ending.stdout) as { ended: boolean; mib: number };
+  expect(ended).toBe(true);
+  // Six of them would hold 768 MiB of KV.
+  expect(mib).toBeLessThan(150);
+});
+
+test('a dropped model with a running turn lives until the turn has ended', async () => {
+  const ending = await run(`
+    await (async () => {
+      const model = await load();
+      const session = await model.createSession();
+      session.send('Tell me a story.', { ...LONG, maxTokens: 600 }).then((reply) => console.log(reply.finishReason, reply.usage.generatedTokens));
+    })();
+    for (let i = 0; i < 50; i++) { gc(); await pause(5); }`);
+  expect(ending).toMatchObject({ ...good, stdout: 'length 600\n' });
+});
+
+test('models that are dropped while they load, or after they failed to, are no trouble', async () => {
+  const ending = await run(`
+    (() => { for (let i = 0; i < 4; i++) load(); })();
+    await (async () => { for (let i = 0; i < 4; i++) await loadModel('/nowhere.gguf').catch((error) => console.log(error.code)); })();
+    for (let i = 0; i < 60; i++) { gc(); await pause(10); }
+    console.log('survived');`);
+  expect(ending).toMatchObject({ ...good, stdout: 'MODEL_NOT_FOUND\n'.repeat(4) + 'survived\n' });
+});
+
+test('a session keeps its model alive', async () => {
+  const ending = await run(`
+    const session = await (async () => (await load()).createSession())();
+    for (let i = 0; i < 30; i++) { gc(); await pause(5); }
+    console.log((await session.send('Count from 3 to 9.', { sampling: { temperature: 0 } })).text);`);
+  expect(ending).toMatchObject({ ...good, stdout: '3 4 5 6 7 8 9\n' });
+});
