@@ -95,7 +95,7 @@ export class Generation implements Operation {
     const { residency } = this.#host;
     const { kv } = this.#conversation;
     const sequence = residency.seat(kv, this.#cells());
-    let held: Int32Array | undefined;
+    let kvHolds: Int32Array | undefined;
     try {
       const prompt = await this.#prompt();
       const preparedAt = performance.now();
@@ -108,7 +108,9 @@ export class Generation implements Operation {
       const submittedAt = performance.now();
       const end = await this.#generate(sequence, prompt);
       const tokens = joinTokens(prompt, this.#generated);
-      held = tokens.subarray(0, end.kvTokens);
+      kvHolds = tokens.subarray(0, end.kvTokens);
+      // Others may have the sequence while the disk writes.
+      residency.release(kv, kvHolds);
       await this.#finish(end, tokens, {
         queueMs: admittedAt - this.#sentAt,
         restoreMs: submittedAt - preparedAt,
@@ -118,7 +120,7 @@ export class Generation implements Operation {
         tokensPerSecond: end.generateMs > 0 ? ((end.generatedTokens - 1) * 1000) / end.generateMs : 0,
       });
     } finally {
-      residency.release(kv, held);
+      if (kvHolds === undefined) residency.release(kv);
     }
   }
 
