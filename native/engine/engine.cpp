@@ -77,6 +77,7 @@ void Engine::serve() {
     while (!closing_) {
         for (const Command& command : wait_for_commands(idle)) command(worker_.get());
         if (closing_) break;
+        tell(); // that a turn was cancelled must not wait for the next step
         try {
             idle = !worker_->busy() || !worker_->step();
         } catch (...) { // a step that can't even be built: nobody's turn can be trusted to go on
