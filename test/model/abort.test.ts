@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { AbortError, LlamaError, loadModel } from '../../lib/index.js';
 import type { Model, Session } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
+import { isUntouched, keptInterrupted, talksOn } from '../support/ended.js';
 import { loadRecall, LONG, prefilling, promptOf, speaking } from '../support/models.js';
 import { RECALL } from '../support/recall.js';
 
@@ -27,31 +28,6 @@ async function aborted(what: string, turn: PromiseLike<unknown>, reason: unknown
   return error;
 }
 
-/** The session is as it was before the turn, and talks. */
-async function isUntouched(): Promise<void> {
-  expect(session.messages).toEqual([]);
-  expect(session.state).toBe('idle');
-  await talksOn();
-}
-
-async function talksOn(): Promise<void> {
-  const before = session.messages.length;
-  const reply = await within('the next turn', session.send('Count from 3 to 9.', { ...greedy, maxTokens: 20 }));
-  // After half a story the model may not find back to what it can.
-  if (before === 0) expect(reply.text).toBe('3 4 5 6 7 8 9');
-  expect(reply.text).not.toBe('');
-  expect(session.messages).toHaveLength(before + 2);
-  expect(session.state).toBe('idle');
-}
-
-/** What the turn had begun to say stays, marked. */
-function keptInterrupted(text: string): void {
-  expect(session.messages).toEqual([
-    { role: 'user', content: 'Tell me a story.' },
-    { role: 'assistant', content: text, interrupted: true },
-  ]);
-}
-
 describe('a signal', () => {
   let controller: AbortController;
   const reason = { why: 'the user left' };
@@ -65,7 +41,7 @@ describe('a signal', () => {
     const error = await aborted('the turn', session.send('Hello', { signal: controller.signal }), reason);
     expect(error.partial).toBe('');
     expect(listeners()).toBe(0);
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('in the tick of send()', async () => {
@@ -73,7 +49,7 @@ describe('a signal', () => {
     controller.abort(reason);
     await aborted('the turn', turn, reason);
     expect(listeners()).toBe(0);
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('with the default reason, a DOMException', async () => {
@@ -95,7 +71,7 @@ describe('a signal', () => {
     expect(listeners()).toBe(0);
     running.cancel();
     await within('the other turn', running);
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('while queued behind its own session', async () => {
@@ -105,8 +81,8 @@ describe('a signal', () => {
     await aborted('the turn', turn, reason);
     expect(session.state).toBe('running');
     running.cancel();
-    keptInterrupted((await running).text);
-    await talksOn();
+    keptInterrupted(session, (await running).text);
+    await talksOn(session);
   });
 
   test('in prefill', async () => {
@@ -116,7 +92,7 @@ describe('a signal', () => {
     expect(error.partial).toBe('');
     expect(listeners()).toBe(0);
     expect(model.stats().prefilledTokens).toBeLessThan(1900);
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('in the prefill of a message', async () => {
@@ -124,7 +100,7 @@ describe('a signal', () => {
     await until('the prefill', () => (model.stats().prefilledTokens ?? 0) > 5);
     controller.abort(reason);
     await aborted('the turn', turn, reason);
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('while it generates', async () => {
@@ -133,8 +109,8 @@ describe('a signal', () => {
     const error = await aborted('the turn', turn, reason);
     expect(error.partial).toMatch(/^Once there was/);
     expect(listeners()).toBe(0);
-    keptInterrupted(error.partial);
-    await talksOn();
+    keptInterrupted(session, error.partial);
+    await talksOn(session);
   });
 
   test('while it is iterated: the pieces so far, then the error', async () => {
@@ -169,7 +145,7 @@ describe('a signal', () => {
     controller.abort(reason);
     for (const turn of turns) await aborted('one of fifty', turn, reason);
     expect(listeners()).toBe(0);
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('the error event tells the same error as the promise', async () => {
@@ -253,7 +229,7 @@ describe('timeoutMs', () => {
     const [, reply] = session.messages;
     expect(reply).toMatchObject({ role: 'assistant', interrupted: true });
     expect(reply?.content).not.toBe('');
-    await talksOn();
+    await talksOn(session);
   });
 
   test('while queued and in prefill', async () => {
@@ -265,14 +241,14 @@ describe('timeoutMs', () => {
     expect(await refusal('in prefill', () => session.complete(promptOf(1900), { timeoutMs: 60 }))).toMatchObject({
       code: 'TIMEOUT',
     });
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('no timer stays behind', async () => {
     const reply = await within('the turn', session.send('Count from 3 to 9.', { ...greedy, timeoutMs: 1000 }));
     await pause(1100);
     expect(reply.finishReason).toBe('stop');
-    await talksOn();
+    await talksOn(session);
   });
 });
 

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Model, Piece, Session, Turn } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
+import { isUntouched, keptInterrupted, talksOn } from '../support/ended.js';
 import { loadRecall, LONG, prefilling, speaking } from '../support/models.js';
 
 const greedy = { sampling: { temperature: 0 } };
@@ -12,31 +13,6 @@ beforeEach(async () => {
   model = await loadRecall({ maxResident: 1, batchTokens: 1 });
   session = await model.createSession();
 });
-
-/** The session is as it was before the turn, and talks. */
-async function isUntouched(): Promise<void> {
-  expect(session.messages).toEqual([]);
-  expect(session.state).toBe('idle');
-  await talksOn();
-}
-
-async function talksOn(): Promise<void> {
-  const before = session.messages.length;
-  const reply = await within('the next turn', session.send('Count from 3 to 9.', { ...greedy, maxTokens: 20 }));
-  // After half a story the model may not find back to what it can.
-  if (before === 0) expect(reply.text).toBe('3 4 5 6 7 8 9');
-  expect(reply.text).not.toBe('');
-  expect(session.messages).toHaveLength(before + 2);
-  expect(session.state).toBe('idle');
-}
-
-/** What the turn had begun to say stays, marked. */
-function keptInterrupted(text: string): void {
-  expect(session.messages).toEqual([
-    { role: 'user', content: 'Tell me a story.' },
-    { role: 'assistant', content: text, interrupted: true },
-  ]);
-}
 
 describe('cancel()', () => {
   const cancelled = async (turn: Turn): Promise<string> => {
@@ -49,7 +25,7 @@ describe('cancel()', () => {
     const turn = session.send('Hello');
     turn.cancel();
     expect(await cancelled(turn)).toBe('');
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('while queued', async () => {
@@ -60,7 +36,7 @@ describe('cancel()', () => {
     expect(await cancelled(turn)).toBe('');
     running.cancel();
     await running;
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('in prefill', async () => {
@@ -68,7 +44,7 @@ describe('cancel()', () => {
     turn.cancel();
     expect(await cancelled(turn)).toBe('');
     expect(model.stats().prefilledTokens).toBeLessThan(1900);
-    await isUntouched();
+    await isUntouched(session);
   });
 
   test('while it generates, twice', async () => {
@@ -77,9 +53,9 @@ describe('cancel()', () => {
     turn.cancel();
     const text = await cancelled(turn);
     expect(text).toMatch(/^Once there was/);
-    keptInterrupted(text);
+    keptInterrupted(session, text);
     turn.cancel();
-    await talksOn();
+    await talksOn(session);
   });
 
   test('of the session: the running turn ends, those that wait go on', async () => {
@@ -87,7 +63,7 @@ describe('cancel()', () => {
     const { turn: running } = await speaking(model, session);
     const waiting = session.send('Count from 3 to 9.', greedy);
     session.cancel();
-    keptInterrupted(await cancelled(running));
+    keptInterrupted(session, await cancelled(running));
     expect((await within('the waiting turn', waiting)).finishReason).toBe('stop');
     expect(session.messages).toHaveLength(4);
   });
@@ -116,8 +92,8 @@ describe('leaving the pieces', () => {
     const reply = await within('the reply', turn);
     expect(reply.finishReason).toBe('cancelled');
     expect(reply.text.startsWith(text)).toBe(true);
-    keptInterrupted(reply.text);
-    await talksOn();
+    keptInterrupted(session, reply.text);
+    await talksOn(session);
   });
 
   test('throwing out of the loop cancels as well', async () => {
@@ -137,8 +113,8 @@ describe('leaving the pieces', () => {
     await within('the cancel', reader.cancel('enough'));
     const reply = await within('the reply', turn);
     expect(reply.finishReason).toBe('cancelled');
-    keptInterrupted(reply.text);
-    await talksOn();
+    keptInterrupted(session, reply.text);
+    await talksOn(session);
   });
 
   test('a piped stream whose target fails cancels', async () => {
