@@ -15,15 +15,24 @@ export interface StoredRecord {
   expiresAt?: number;
 }
 
-/** A stored record with its id, as a listing yields it. */
-export interface ListedRecord extends StoredRecord {
+/** What a listing yields of a record: not its bytes, which may be large. */
+export interface ListedRecord {
   id: string;
+  version: number;
+  /** As it was written with the record; empty when it was written without. */
+  info: Uint8Array;
+  /** Milliseconds since 1970; absent: never. */
+  expiresAt?: number;
 }
 
 /** How to write a record. */
 export interface PutRecordOptions {
   /** The version that the writer has read; 0: no record of this id may exist. */
   expected: number;
+  /** What a listing tells of the record: a few hundred bytes. Default: empty. */
+  info?: Uint8Array;
+  /** Keys of all pages that the record can use, whether or not they are stored (yet). Default: none. */
+  pages?: readonly string[];
   /** Milliseconds since 1970. Default: never. */
   expiresAt?: number;
   /** Default: 'always'. */
@@ -41,7 +50,8 @@ export interface RecordFilter {
 }
 
 /**
- * Keeps sessions. Implement it over Redis, S3, SQL …; `test/suites/store-suite.ts` is the contract as tests.
+ * Keeps sessions. Implement it over Redis, S3, SQL …; `test/suites/store-suite.ts` is the contract as tests. A missing optional
+ * method is a missing capability.
  *
  * Rules for every method: ids and keys are any strings (empty, `../..`, with NUL characters): never let one reach a file
  * name or a query as it is. Bytes that come in belong to the caller: copy them or write them before the promise resolves;
@@ -54,13 +64,14 @@ export interface SessionStore {
 
   /**
    * Replaces the record if its stored version is `expected`, atomically against every other process on this store.
-   * Versions begin at 1 again after a delete.
+   * Versions begin at 1 again after a delete. Pages that only the replaced record named are given up.
    * @returns the new version, `expected + 1`
-   * @throws LlamaError SESSION_CONFLICT when another version is stored; nothing was changed then
+   * @throws LlamaError SESSION_CONFLICT when another version is stored, or somebody else has claimed the session; nothing was
+   * changed then
    */
   putRecord(id: string, bytes: Uint8Array, options: PutRecordOptions): Promise<number>;
 
-  /** True when there was one. */
+  /** Its pages go with it, unless another record names them. True when there was one. */
   deleteRecord(id: string): Promise<boolean>;
 
   /**
@@ -69,19 +80,35 @@ export interface SessionStore {
    */
   listRecords(filter?: RecordFilter): AsyncIterable<ListedRecord>;
 
-  /** A KV page. A store that keeps no pages lacks the three page methods; a page that is gone is no error. */
+  /** Ids of records whose `expiresAt` is not after `now`, the longest expired first, at most `limit`. */
+  listExpired?(now: number, limit: number): Promise<string[]>;
+
+  /**
+   * Makes this store object the one that may write the session, until it lets go or its process ends: others get
+   * SESSION_CONFLICT. Idempotent.
+   * @param takeOver although somebody else, who lives, has it
+   * @throws LlamaError SESSION_CONFLICT
+   */
+  claim?(id: string, takeOver: boolean): Promise<void>;
+
+  /** Lets go of a session that it has claimed. */
+  release?(id: string): Promise<void>;
+
+  /** A KV page. One that is gone is no error. */
   getPage?(key: string): Promise<Uint8Array | undefined>;
 
   /**
-   * Keeps a page whole or not at all; replaces the one of that key. It can be 100 MB and more.
+   * Keeps a page whole or not at all, as long as some record names it and the store's budget allows. It can be 100 MB and more.
+   * A key stands for one content for ever: what is stored already is not written again.
    * @param bytes one array or its parts in order, so that a header needs no copy of what follows
+   * @returns whether it is stored now; false: no record names it, or it is larger than the budget
    */
-  putPage?(key: string, bytes: Uint8Array | readonly Uint8Array[], options?: PutPageOptions): Promise<void>;
+  putPage?(key: string, bytes: Uint8Array | readonly Uint8Array[], options?: PutPageOptions): Promise<boolean>;
 
-  /** True when there was one. */
+  /** Drops a page, which turned out to be damaged, say; records go on naming it. True when there was one. */
   deletePage?(key: string): Promise<boolean>;
 
-  /** Makes everything durable that was written, then lets go. Idempotent. */
+  /** Makes everything durable that was written, lets go of what it has claimed. Idempotent. */
   close?(): Promise<void>;
 }
 
