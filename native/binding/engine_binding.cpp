@@ -16,9 +16,8 @@ Napi::Function EngineBinding::define(Napi::Env env) {
          InstanceMethod("detokenize", &EngineBinding::detokenize),
          InstanceMethod("prepareChat", &EngineBinding::prepare_chat),
          InstanceMethod("prepareText", &EngineBinding::prepare_text), InstanceMethod("submit", &EngineBinding::submit),
-         InstanceMethod("cancel", &EngineBinding::cancel),
-         InstanceMethod("exportSequence", &EngineBinding::export_sequence),
-         InstanceMethod("importSequence", &EngineBinding::import_sequence),
+         InstanceMethod("cancel", &EngineBinding::cancel), InstanceMethod("adoptPrefix", &EngineBinding::adopt_prefix),
+         InstanceMethod("exportKv", &EngineBinding::export_kv), InstanceMethod("importKv", &EngineBinding::import_kv),
          InstanceMethod("clearSequence", &EngineBinding::clear_sequence),
          InstanceMethod("stats", &EngineBinding::stats), InstanceMethod("close", &EngineBinding::close)});
 }
@@ -222,30 +221,43 @@ void EngineBinding::cancel(const Napi::CallbackInfo& info) {
     engine_.cancel(static_cast<uint32_t>(number_of(info[0], "request")));
 }
 
-Napi::Value EngineBinding::export_sequence(const Napi::CallbackInfo& info) {
-    const auto sequence = static_cast<llama_seq_id>(number_of(info[0], "sequence"));
+static Napi::Value count_value(Napi::Env env, int value) { return Napi::Number::New(env, value); }
+
+Napi::Value EngineBinding::adopt_prefix(const Napi::CallbackInfo& info) {
+    const llama_seq_id sequence = whole_of(info[0], "sequence");
+    Tokens tokens = tokens_of(info[1], "tokens");
     Napi::Promise promise;
     const uint32_t id = expect(info.Env(), &promise);
-    engine_.export_sequence(sequence, answer<Bytes>(id, bytes_value));
+    engine_.adopt_prefix(sequence, std::move(tokens), answer<int>(id, count_value));
+    return promise;
+}
+
+Napi::Value EngineBinding::export_kv(const Napi::CallbackInfo& info) {
+    const llama_seq_id sequence = whole_of(info[0], "sequence");
+    const int from = whole_of(info[1], "from"), to = whole_of(info[2], "to");
+    Napi::Promise promise;
+    const uint32_t id = expect(info.Env(), &promise);
+    engine_.export_kv(sequence, from, to, answer<Bytes>(id, bytes_value));
     return promise;
 }
 
 static Napi::Value bool_value(Napi::Env env, bool value) { return Napi::Boolean::New(env, value); }
 
-Napi::Value EngineBinding::import_sequence(const Napi::CallbackInfo& info) {
-    const auto sequence = static_cast<llama_seq_id>(number_of(info[0], "sequence"));
-    Tokens tokens = tokens_of(info[1], "tokens");
-    const Napi::Uint8Array bytes = bytes_of(info[2], "bytes");
-    const bool trusted = flag_of(info[3], "trusted");
+Napi::Value EngineBinding::import_kv(const Napi::CallbackInfo& info) {
+    const llama_seq_id sequence = whole_of(info[0], "sequence");
+    const int from = whole_of(info[1], "from");
+    Tokens tokens = tokens_of(info[2], "tokens");
+    const Napi::Uint8Array bytes = bytes_of(info[3], "bytes");
+    const bool trusted = flag_of(info[4], "trusted");
     Napi::Promise promise;
     const uint32_t id = expect(info.Env(), &promise, bytes);
-    engine_.import_sequence(sequence, std::move(tokens), bytes.Data(), bytes.ByteLength(), trusted,
-                            answer<bool>(id, bool_value));
+    engine_.import_kv(sequence, from, std::move(tokens), bytes.Data(), bytes.ByteLength(), trusted,
+                      answer<bool>(id, bool_value));
     return promise;
 }
 
 Napi::Value EngineBinding::clear_sequence(const Napi::CallbackInfo& info) {
-    const auto sequence = static_cast<llama_seq_id>(number_of(info[0], "sequence"));
+    const llama_seq_id sequence = whole_of(info[0], "sequence");
     Napi::Promise promise;
     const uint32_t id = expect(info.Env(), &promise);
     engine_.clear_sequence(sequence, answer<bool>(id, bool_value));

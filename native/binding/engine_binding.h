@@ -34,8 +34,9 @@ class EngineBinding : public Napi::ObjectWrap<EngineBinding> {
     Napi::Value prepare_text(const Napi::CallbackInfo& info);
     void submit(const Napi::CallbackInfo& info);
     void cancel(const Napi::CallbackInfo& info);
-    Napi::Value export_sequence(const Napi::CallbackInfo& info);
-    Napi::Value import_sequence(const Napi::CallbackInfo& info);
+    Napi::Value adopt_prefix(const Napi::CallbackInfo& info);
+    Napi::Value export_kv(const Napi::CallbackInfo& info);
+    Napi::Value import_kv(const Napi::CallbackInfo& info);
     Napi::Value clear_sequence(const Napi::CallbackInfo& info);
     Napi::Value stats(const Napi::CallbackInfo& info);
     Napi::Value close(const Napi::CallbackInfo& info);

@@ -16,6 +16,13 @@ double number_of(const Napi::Value& value, const char* what) {
     return value.As<Napi::Number>().DoubleValue();
 }
 
+int whole_of(const Napi::Value& value, const char* what) {
+    const double number = number_of(value, what);
+    // Written so that NaN fails; and what does not fit into an int has no defined value there.
+    if (!(number >= INT32_MIN && number <= INT32_MAX)) throw wrong(value, what, "a whole number");
+    return static_cast<int>(number);
+}
+
 bool flag_of(const Napi::Value& value, const char* what) {
     if (!value.IsBoolean()) throw wrong(value, what, "true or false");
     return value.As<Napi::Boolean>().Value();
@@ -47,7 +54,7 @@ class Fields {
     Napi::Value get(const char* name) const { return object_.Get(name); }
     std::string text(const char* name) const { return string_of(get(name), name); }
     double number(const char* name) const { return number_of(get(name), name); }
-    int whole(const char* name) const { return static_cast<int>(number(name)); }
+    int whole(const char* name) const { return whole_of(get(name), name); }
     uint32_t count(const char* name) const { return static_cast<uint32_t>(number(name)); }
     float real(const char* name) const { return static_cast<float>(number(name)); }
     bool flag(const char* name) const { return flag_of(get(name), name); }
@@ -147,6 +154,7 @@ Napi::Value info_value(Napi::Env env, const EngineInfo& info) {
     object.Set("kvBytesPerToken", info.kv_bytes_per_token);
     object.Set("kvFormat", info.kv_format);
     object.Set("portableKv", info.portable_kv);
+    object.Set("pages", info.pages);
     return object;
 }
 

@@ -9,6 +9,7 @@ namespace llama_sessions {
 
 std::string string_of(const Napi::Value& value, const char* what);
 double number_of(const Napi::Value& value, const char* what);
+int whole_of(const Napi::Value& value, const char* what);
 bool flag_of(const Napi::Value& value, const char* what);
 Tokens tokens_of(const Napi::Value& value, const char* what);
 Napi::Uint8Array bytes_of(const Napi::Value& value, const char* what);

@@ -9,6 +9,7 @@
 
 namespace llama_sessions {
 
+static constexpr uint32_t most_sequences = 256; // llama.cpp's own limit
 static constexpr int default_most_cells = 131072;
 static constexpr double default_most_bytes = 1u << 30;
 
@@ -51,6 +52,12 @@ static uint32_t default_cells(const Model& model, double bytes_per_token) {
     return static_cast<uint32_t>(cells) / 256 * 256;
 }
 
+// Positions that are more than a number are saved with more than a number.
+static bool has_plain_positions(const llama_model* model) {
+    const llama_rope_type rope = llama_model_rope_type(model);
+    return rope == LLAMA_ROPE_TYPE_NONE || rope == LLAMA_ROPE_TYPE_NORM || rope == LLAMA_ROPE_TYPE_NEOX;
+}
+
 Context::Context(const Model& model, const ContextOptions& options, std::atomic<bool>& abort)
     : model_(model), threads_(options.threads), batch_owner_(nullptr, nullptr), unified_(options.unified) {
     const ggml_type type = kv_type_of(options.kv_type);
@@ -59,8 +66,12 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
     llama_context_params params = llama_context_default_params();
     params.n_ctx = options.context_tokens ? options.context_tokens : default_cells(model, kv_bytes_per_token_);
     params.n_batch = params.n_ubatch = std::max(options.batch_tokens, options.sequences);
-    params.n_seq_max = options.sequences;
-    params.n_outputs_max = options.sequences; // one row of logits per sequence and step
+    one_cache_ = unified_ && !llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get()) &&
+                 llama_model_n_swa(model.get()) == 0 && has_plain_positions(model.get());
+    // One more for ranges to go through; it needs a number that llama.cpp knows.
+    params.n_seq_max = one_cache_ ? std::min(options.sequences, most_sequences - 1) + 1 : options.sequences;
+    sequences_ = static_cast<int>(one_cache_ ? params.n_seq_max - 1 : params.n_seq_max);
+    params.n_outputs_max = params.n_seq_max; // one row of logits per sequence and step
     params.n_threads = params.n_threads_batch = options.threads;
     params.type_k = params.type_v = type;
     params.kv_unified = options.unified;
@@ -88,12 +99,25 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
 
     const int trained = llama_model_n_ctx_train(model.get());
     session_tokens_ = std::min<int>(static_cast<int>(llama_n_ctx_seq(get())), trained > 0 ? trained : INT32_MAX);
-    const llama_rope_type rope = llama_model_rope_type(model.get());
-    portable_kv_ = !llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get()) &&
-                   rope != LLAMA_ROPE_TYPE_MROPE && rope != LLAMA_ROPE_TYPE_IMROPE;
+    find_out_what_kv_allows();
     // A unified pool's blobs fit into one of any size; those of streams only into the same number of streams.
     kv_format_ = std::string("llama.cpp ") + llama_version() + ", " + options.kv_type + ", flash attention, " +
                  (unified_ ? "unified" : std::to_string(sequences()) + " streams");
+}
+
+// By the kind of memory, which llama.cpp names to nobody: what an empty sequence leaves tells how many caches it has.
+void Context::find_out_what_kv_allows() {
+    const llama_model* model = model_.get();
+    const bool stateless = !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model);
+    const size_t empty = llama_state_seq_get_size(get(), 0);
+    constexpr size_t head = 8, cache = 8; // magic and sequence; streams and cells
+    one_cache_ = one_cache_ && empty == head + cache;
+    pages_ = one_cache_;
+    if (pages_) scratch_ = sequences_;
+    const bool windowed = llama_model_n_swa(model) > 0 && empty == head + 2 * cache &&
+                          model_.metadata("general.architecture") != "deepseek4";
+    shares_kv_ = unified_ && (one_cache_ || (stateless && windowed));
+    portable_kv_ = stateless && has_plain_positions(model);
 }
 
 void Context::check(llama_seq_id sequence) const {
@@ -161,8 +185,37 @@ bool Context::trim(llama_seq_id sequence, int keep) {
     return false;
 }
 
-Bytes Context::export_kv(llama_seq_id sequence) const {
+bool Context::can_share(llama_seq_id source, int count) const {
+    check(source);
+    if (!shares_kv_) return false;
+    const int window = llama_model_n_swa(model_.get());
+    return window == 0 || llama_memory_seq_pos_min(memory(), source) <= std::max(0, count - window);
+}
+
+void Context::share(llama_seq_id source, llama_seq_id sequence, int count) {
     check(sequence);
+    if (source == sequence || !can_share(source, count)) throw Error("INTERNAL", "KV that can't be shared.");
+    llama_memory_seq_rm(memory(), sequence, -1, -1);
+    llama_memory_seq_cp(memory(), source, sequence, 0, count);
+}
+
+Bytes Context::export_kv(llama_seq_id sequence, int from, int to) {
+    check(sequence);
+    if (from < 0 || from >= to || to > length(sequence)) throw Error("INTERNAL", "No such range of KV.");
+    if (from == 0 && to == length(sequence)) return copy_out(sequence);
+    if (!pages_) throw Error("INTERNAL", "The KV of this model can't be taken in parts.");
+    llama_memory_seq_cp(memory(), sequence, scratch_, from, to);
+    try {
+        Bytes blob = copy_out(scratch_);
+        llama_memory_seq_rm(memory(), scratch_, from, to);
+        return blob;
+    } catch (...) {
+        llama_memory_seq_rm(memory(), scratch_, -1, -1);
+        throw;
+    }
+}
+
+Bytes Context::copy_out(llama_seq_id sequence) const {
     Bytes blob;
     blob.size = llama_state_seq_get_size(get(), sequence);
     blob.data.reset(new uint8_t[blob.size]);
@@ -172,14 +225,27 @@ Bytes Context::export_kv(llama_seq_id sequence) const {
     return blob;
 }
 
-bool Context::import_kv(llama_seq_id sequence, int tokens, const uint8_t* bytes, size_t size, bool trusted) {
+bool Context::import_kv(llama_seq_id sequence, int from, int tokens, const uint8_t* bytes, size_t size, bool trusted) {
     check(sequence);
-    const auto streams = static_cast<uint32_t>(unified_ ? 1 : sequences());
-    if (!trusted && !(portable_kv_ && kv_blob_is_sound(bytes, size, static_cast<uint32_t>(tokens), streams)))
+    if (from < 0 || tokens < 1 || from != length(sequence) || (from > 0 && !pages_)) return false;
+    const int to = from + tokens;
+    const auto streams = static_cast<uint32_t>(unified_ ? 1 : sequences_);
+    if (!trusted && !(portable_kv_ &&
+                      kv_blob_is_sound(bytes, size, static_cast<uint32_t>(from), static_cast<uint32_t>(to), streams))) {
         return false;
+    }
     ErrorLog log; // a refusal is an answer, not something to print
-    const bool taken = llama_state_seq_set_data(get(), bytes, size, sequence) == size && length(sequence) == tokens;
-    if (!taken) clear(sequence);
+    // llama.cpp drops what a sequence holds before it reads: only an empty one can take KV without a detour.
+    const llama_seq_id into = from == 0 ? sequence : scratch_;
+    const bool taken = llama_state_seq_set_data(get(), bytes, size, into) == size &&
+                       llama_memory_seq_pos_max(memory(), into) == to - 1 &&
+                       (!pages_ || llama_memory_seq_pos_min(memory(), into) == from);
+    if (!taken) {
+        llama_memory_seq_rm(memory(), into, -1, -1);
+    } else if (into != sequence) {
+        llama_memory_seq_cp(memory(), into, sequence, from, to);
+        llama_memory_seq_rm(memory(), into, from, to);
+    }
     return taken;
 }
 

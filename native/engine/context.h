@@ -35,12 +35,14 @@ class Context {
     // Throws OUT_OF_MEMORY, NOT_SUPPORTED.
     Context(const Model& model, const ContextOptions& options, std::atomic<bool>& abort);
 
-    int sequences() const { return static_cast<int>(llama_n_seq_max(get())); }
+    int sequences() const { return sequences_; }
     int batch_tokens() const { return static_cast<int>(llama_n_batch(get())); }
     int cells() const { return static_cast<int>(llama_n_ctx(get())); }
     int session_tokens() const { return session_tokens_; }
     bool unified() const { return unified_; }
     bool portable_kv() const { return portable_kv_; }
+    // Whether KV can be taken and put back in ranges of positions; else only whole sequences can.
+    bool pages() const { return pages_; }
     double kv_bytes_per_token() const { return kv_bytes_per_token_; }
     const std::string& kv_format() const { return kv_format_; }
 
@@ -59,9 +61,15 @@ class Context {
     void clear(llama_seq_id sequence);
     // Drops what lies at position `keep` and beyond. False: this kind of memory can't, and the sequence is empty now.
     bool trim(llama_seq_id sequence, int keep);
-    Bytes export_kv(llama_seq_id sequence) const;
-    // Into an empty sequence. False: refused, and the sequence is still empty.
-    bool import_kv(llama_seq_id sequence, int tokens, const uint8_t* bytes, size_t size, bool trusted);
+    bool shares_kv() const { return shares_kv_; }
+    // Whether another sequence can have the first `count` tokens of this one.
+    bool can_share(llama_seq_id source, int count) const;
+    // `sequence` holds these from now on and nothing else. The cells are the same ones: it costs no memory and no copy.
+    void share(llama_seq_id source, llama_seq_id sequence, int count);
+    // The positions from `from` to before `to`; without `pages` all that there are.
+    Bytes export_kv(llama_seq_id sequence, int from, int to);
+    // Behind the `from` tokens that the sequence holds (0 without `pages`). False: refused, and it holds what it held.
+    bool import_kv(llama_seq_id sequence, int from, int tokens, const uint8_t* bytes, size_t size, bool trusted);
 
   private:
     using LlamaContext = std::unique_ptr<llama_context, decltype(&llama_free)>;
@@ -69,6 +77,8 @@ class Context {
     llama_context* get() const { return context_.get(); }
     llama_memory_t memory() const { return llama_get_memory(get()); }
     void check(llama_seq_id sequence) const;
+    void find_out_what_kv_allows();
+    Bytes copy_out(llama_seq_id sequence) const;
 
     const Model& model_;
     ThreadPool threads_; // outlives the context it is attached to
@@ -76,7 +86,12 @@ class Context {
     llama_batch batch_{};
     std::unique_ptr<llama_batch, void (*)(llama_batch*)> batch_owner_;
     bool unified_;
+    bool one_cache_ = false; // an attention cache and nothing beside it
+    bool pages_ = false;
+    bool shares_kv_ = false;
     bool portable_kv_;
+    int sequences_ = 0;
+    llama_seq_id scratch_ = -1; // with `pages`: empty but for the moment in which a range goes through it
     int session_tokens_ = 0;
     double kv_bytes_per_token_ = 0;
     std::string kv_format_;

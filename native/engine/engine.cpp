@@ -2,7 +2,12 @@
 
 #include "backend.h"
 
+#include <algorithm>
+
 namespace llama_sessions {
+
+// What copies and other commands may take between two steps while sequences generate: their readers must not notice.
+static constexpr double least_budget_ms = 0.5, budget_of_step = 0.15;
 
 static Failure closed_failure() { return {"MODEL_CLOSED", "The model is closed. Load it again."}; }
 
@@ -57,6 +62,7 @@ bool Engine::load(const EngineOptions& options) {
                         context.batch_tokens(),
                         context.unified(),
                         context.portable_kv(),
+                        context.pages(),
                         context.kv_bytes_per_token(),
                         context.kv_format()};
         {
@@ -75,11 +81,16 @@ bool Engine::load(const EngineOptions& options) {
 void Engine::serve() {
     bool idle = true;
     while (!closing_) {
-        for (const Command& command : wait_for_commands(idle)) command(worker_.get());
+        for (const uint32_t request : collect(idle && queue_.empty())) {
+            if (!worker_->cancel(request)) cancel_queued(request);
+        }
+        work_off_commands();
         if (closing_) break;
         tell(); // that a turn was cancelled must not wait for the next step
         try {
+            const Clock::time_point start = Clock::now();
             idle = !worker_->busy() || !worker_->step();
+            if (!idle) last_step_ms_ = milliseconds(start, Clock::now());
         } catch (...) { // a step that can't even be built: nobody's turn can be trusted to go on
             worker_->fail_all(current_failure());
         }
@@ -89,19 +100,67 @@ void Engine::serve() {
     tell();
 }
 
+// Takes what has arrived; waits for it when there is nothing else to do. Returns the cancels. They are taken together with the
+// commands: a turn must not be submitted and cancelled in between, and the cancel be looked at first.
+std::vector<uint32_t> Engine::collect(bool wait) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (wait) arrived_.wait(lock, [this] { return !mailbox_.empty() || !cancels_.empty() || closing_; });
+    for (Command& command : mailbox_) queue_.push_back(std::move(command));
+    mailbox_.clear();
+    std::vector<uint32_t> cancels;
+    cancels.swap(cancels_);
+    return cancels;
+}
+
+// Its turn has not begun: it ends now, and its place in the queue only sees to it that the sequence holds no more than what
+// was said. Commands before it that change the sequence are still to come; what they leave is not known, so: nothing.
+void Engine::cancel_queued(uint32_t request) {
+    const auto found = std::find_if(queue_.begin(), queue_.end(), [request](const Command& command) {
+        return command.submission && !command.submission->cancelled && command.submission->options.request == request;
+    });
+    if (found == queue_.end()) return; // it has ended
+    Submission& submission = *found->submission;
+    const llama_seq_id sequence = submission.options.sequence;
+    const bool known = std::none_of(queue_.begin(), found, [=](const Command& c) { return c.changes == sequence; });
+    submission.cancelled = true;
+    submission.kept = known ? worker_->common_prefix(sequence, submission.options.tokens) : 0;
+    worker_->end_before_beginning(submission.options, submission.kept);
+}
+
+// In their order. While sequences generate, only for as long as their steps don't notice; what is left comes after the
+// next step.
+void Engine::work_off_commands() {
+    const double budget_ms = std::max(least_budget_ms, budget_of_step * last_step_ms_);
+    const Clock::time_point start = Clock::now();
+    while (!queue_.empty() && !interrupted()) {
+        const Command command = std::move(queue_.front());
+        queue_.pop_front();
+        command.run(worker_.get());
+        if (worker_->generating() && milliseconds(start, Clock::now()) >= budget_ms) return;
+    }
+}
+
+bool Engine::interrupted() {
+    if (closing_) return true;
+    std::lock_guard<std::mutex> lock(mutex_);
+    return !cancels_.empty();
+}
+
 void Engine::tell() {
     StepEvents events = worker_->take_events();
     if (!events.empty()) callbacks_.step(std::move(events));
 }
 
 void Engine::refuse_the_rest() {
-    std::deque<Command> rest;
     {
         std::lock_guard<std::mutex> lock(mutex_);
         refusing_ = true;
-        rest.swap(mailbox_);
+        for (Command& command : mailbox_) queue_.push_back(std::move(command));
+        mailbox_.clear();
+        cancels_.clear();
     }
-    for (const Command& command : rest) command(nullptr);
+    for (const Command& command : queue_) command.run(nullptr);
+    queue_.clear();
 }
 
 // Giving gigabytes back takes its time: not under the lock that stats() and submit() wait for.
@@ -122,15 +181,7 @@ void Engine::post(Command command) {
             return;
         }
     }
-    command(nullptr);
-}
-
-std::deque<Engine::Command> Engine::wait_for_commands(bool idle) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    if (idle) arrived_.wait(lock, [this] { return !mailbox_.empty() || closing_; });
-    std::deque<Command> commands;
-    commands.swap(mailbox_);
-    return commands;
+    command.run(nullptr);
 }
 
 void Engine::close() {
@@ -150,27 +201,36 @@ void Engine::submit(SubmitOptions options) {
     for (const llama_logit_bias& bias : options.sampling.bias) {
         if (!model->valid(bias.token)) throw Error("INTERNAL", "A bias for a token that is not in the vocabulary.");
     }
-    // Made here: a bad grammar is the caller's error, and parsing it must not hold up a step. Moved through a shared
-    // pointer because std::function wants to be copied.
-    auto sampler = std::make_shared<std::unique_ptr<Sampler>>(std::make_unique<Sampler>(*model, options.sampling));
-    auto shared = std::make_shared<SubmitOptions>(std::move(options));
-    post([this, shared, sampler, model](Worker* worker) {
-        const uint32_t request = shared->request;
+    auto submission = std::make_shared<Submission>();
+    // Made here: a bad grammar is the caller's error, and parsing it must not hold up a step.
+    submission->sampler = std::make_unique<Sampler>(*model, options.sampling);
+    submission->options = std::move(options);
+    const llama_seq_id sequence = submission->options.sequence;
+    const auto run = [this, submission, model](Worker* worker) {
+        if (submission->cancelled) { // and has been told so
+            if (worker) worker->keep_only(submission->options.sequence, submission->kept);
+            return;
+        }
+        const uint32_t request = submission->options.request;
         try {
             if (!worker) throw Error("MODEL_CLOSED", closed_failure().message);
-            worker->begin(std::move(*shared), std::move(*sampler));
+            worker->begin(std::move(submission->options), std::move(submission->sampler));
         } catch (...) {
             StepEvents events;
             events.ends.push_back({request, "error", current_failure(), 0, 0, 0, 0, 0, 0, 0, 0});
             callbacks_.step(std::move(events));
         }
-    });
+    };
+    post({run, sequence, submission});
 }
 
 void Engine::cancel(uint32_t request) {
-    post([request](Worker* worker) {
-        if (worker) worker->cancel(request);
-    });
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (refusing_) return; // nothing runs any more
+        cancels_.push_back(request);
+        arrived_.notify_one();
+    }
     members_.cancel(request);
 }
 
@@ -188,21 +248,32 @@ template <class Result, class Work> static std::function<void(Worker*)> answered
     };
 }
 
-void Engine::export_sequence(llama_seq_id sequence, Done<Bytes> done) {
-    post(answered<Bytes>(std::move(done), [sequence](Worker& worker) { return worker.export_kv(sequence); }));
+void Engine::adopt_prefix(llama_seq_id sequence, Tokens tokens, Done<int> done) {
+    const auto work = [sequence, tokens = std::move(tokens)](Worker& worker) {
+        return worker.adopt_prefix(sequence, tokens);
+    };
+    post({answered<int>(std::move(done), work), sequence, nullptr});
 }
 
-void Engine::import_sequence(llama_seq_id sequence, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted,
-                             Done<bool> done) {
-    post(answered<bool>(std::move(done),
-                        [=](Worker& worker) { return worker.import_kv(sequence, tokens, bytes, size, trusted); }));
+void Engine::export_kv(llama_seq_id sequence, int from, int to, Done<Bytes> done) {
+    post({answered<Bytes>(std::move(done), [=](Worker& worker) { return worker.export_kv(sequence, from, to); }), -1,
+          nullptr});
+}
+
+void Engine::import_kv(llama_seq_id sequence, int from, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted,
+                       Done<bool> done) {
+    const auto work = [=, tokens = std::move(tokens)](Worker& worker) {
+        return worker.import_kv(sequence, from, tokens, bytes, size, trusted);
+    };
+    post({answered<bool>(std::move(done), work), sequence, nullptr});
 }
 
 void Engine::clear_sequence(llama_seq_id sequence, Done<bool> done) {
-    post(answered<bool>(std::move(done), [sequence](Worker& worker) {
+    const auto work = [sequence](Worker& worker) {
         worker.clear(sequence);
         return true;
-    }));
+    };
+    post({answered<bool>(std::move(done), work), sequence, nullptr});
 }
 
 std::map<std::string, double> Engine::stats() const {

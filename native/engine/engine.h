@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace llama_sessions {
 
@@ -32,7 +33,7 @@ struct EngineInfo {
     int trained_context, vocabulary_size;
     std::vector<std::string> devices;
     int context_tokens, session_tokens, sequences, batch_tokens;
-    bool unified, portable_kv;
+    bool unified, portable_kv, pages;
     double kv_bytes_per_token;
     std::string kv_format;
 };
@@ -63,10 +64,12 @@ class Engine {
     void submit(SubmitOptions options);
     // Honoured within one step. Unknown requests are ignored: they may just have ended.
     void cancel(uint32_t request);
-    void export_sequence(llama_seq_id sequence, Done<Bytes> done);
+    // KV, as lib/native.ts has it.
+    void adopt_prefix(llama_seq_id sequence, Tokens tokens, Done<int> done);
+    void export_kv(llama_seq_id sequence, int from, int to, Done<Bytes> done);
     // The bytes must stay until `done`.
-    void import_sequence(llama_seq_id sequence, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted,
-                         Done<bool> done);
+    void import_kv(llama_seq_id sequence, int from, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted,
+                   Done<bool> done);
     void clear_sequence(llama_seq_id sequence, Done<bool> done);
     std::map<std::string, double> stats() const;
 
@@ -75,14 +78,27 @@ class Engine {
     void join();
 
   private:
-    // With a worker: do it. Without: the engine is closed, refuse.
-    using Command = std::function<void(Worker*)>;
+    // A turn that was submitted, on its way to the worker.
+    struct Submission {
+        SubmitOptions options;
+        std::unique_ptr<Sampler> sampler;
+        bool cancelled = false;
+        size_t kept = 0; // tokens that the sequence was said to hold when it was cancelled
+    };
+    struct Command {
+        std::function<void(Worker*)> run;       // with a worker: do it; without: the engine is closed, refuse
+        llama_seq_id changes = -1;              // the sequence whose KV it changes
+        std::shared_ptr<Submission> submission; // of submit()
+    };
 
     void run(const EngineOptions& options);
     bool load(const EngineOptions& options);
     void serve();
     void post(Command command);
-    std::deque<Command> wait_for_commands(bool idle);
+    std::vector<uint32_t> collect(bool wait);
+    void cancel_queued(uint32_t request);
+    void work_off_commands();
+    bool interrupted();
     void refuse_the_rest();
     void free_model();
     void tell();
@@ -92,10 +108,14 @@ class Engine {
     std::atomic<bool> closing_{false};
     std::atomic<bool> abort_{false};
     StepMembers members_{abort_};
+    // Engine thread only.
+    std::deque<Command> queue_; // what it has taken out of the mailbox
+    double last_step_ms_ = 0;
 
     mutable std::mutex mutex_; // of what follows
     std::condition_variable arrived_;
     std::deque<Command> mailbox_;
+    std::vector<uint32_t> cancels_; // a lane of their own: they wait behind nobody's copies
     bool refusing_ = false;
     std::shared_ptr<const Model> model_;
     std::unique_ptr<Worker> worker_; // made and destroyed by the engine thread

@@ -33,18 +33,25 @@ class Reader {
     size_t left_;
 };
 
+// Positions from `from` to before `to`.
+struct Range {
+    uint32_t from, to;
+    uint32_t tokens() const { return to - from; }
+};
+
 // Each cell: position, one owner, the owner's number (ignored by llama.cpp).
-bool cells_are_sound(Reader& in, uint32_t cells, uint32_t tokens) {
-    std::vector<bool> seen(tokens);
+bool cells_are_sound(Reader& in, uint32_t cells, Range range) {
+    std::vector<bool> seen(range.tokens());
     bool last = false;
     for (uint32_t i = 0; i < cells; i++) {
         int32_t position, owner;
         uint32_t owners;
         if (!in.read(position) || !in.read(owners) || !in.read(owner)) return false;
-        if (position < 0 || static_cast<uint32_t>(position) >= tokens || owners != 1) return false;
-        if (seen[static_cast<size_t>(position)]) return false;
-        seen[static_cast<size_t>(position)] = true;
-        last = last || static_cast<uint32_t>(position) == tokens - 1;
+        if (position < 0 || owners != 1) return false;
+        const auto at = static_cast<uint32_t>(position);
+        if (at < range.from || at >= range.to || seen[at - range.from]) return false;
+        seen[at - range.from] = true;
+        last = last || at == range.to - 1;
     }
     return last;
 }
@@ -61,7 +68,7 @@ bool rows_fit(Reader& in, uint32_t cells, uint32_t layers) {
 }
 
 // One cache; models with sliding windows have two, the second of which holds only the window.
-bool cache_is_sound(Reader& in, uint32_t tokens, uint32_t streams, bool whole) {
+bool cache_is_sound(Reader& in, Range range, uint32_t streams, bool whole) {
     uint32_t count;
     if (!in.read(count) || count != streams) return false;
     bool found = false;
@@ -69,9 +76,9 @@ bool cache_is_sound(Reader& in, uint32_t tokens, uint32_t streams, bool whole) {
         uint32_t cells, v_transposed, layers;
         if (!in.read(cells)) return false;
         if (cells == 0) continue;
-        if (found || cells > tokens || (whole && cells != tokens)) return false;
+        if (found || cells > range.tokens() || (whole && cells != range.tokens())) return false;
         found = true;
-        if (!cells_are_sound(in, cells, tokens)) return false;
+        if (!cells_are_sound(in, cells, range)) return false;
         if (!in.read(v_transposed) || v_transposed != 0 || !in.read(layers) || layers > most_layers) return false;
         if (!rows_fit(in, cells, layers) || !rows_fit(in, cells, layers)) return false; // K, then V
     }
@@ -80,13 +87,13 @@ bool cache_is_sound(Reader& in, uint32_t tokens, uint32_t streams, bool whole) {
 
 } // namespace
 
-bool kv_blob_is_sound(const uint8_t* bytes, size_t size, uint32_t tokens, uint32_t streams) {
+bool kv_blob_is_sound(const uint8_t* bytes, size_t size, uint32_t from, uint32_t to, uint32_t streams) {
     Reader in(bytes, size);
     uint32_t start;
     int32_t sequence;
-    if (tokens == 0 || !in.read(start) || start != magic || !in.read(sequence)) return false;
-    if (!cache_is_sound(in, tokens, streams, true)) return false;
-    return in.left() == 0 || (cache_is_sound(in, tokens, streams, false) && in.left() == 0);
+    if (from >= to || !in.read(start) || start != magic || !in.read(sequence)) return false;
+    if (!cache_is_sound(in, {from, to}, streams, true)) return false;
+    return in.left() == 0 || (cache_is_sound(in, {from, to}, streams, false) && in.left() == 0);
 }
 
 } // namespace llama_sessions

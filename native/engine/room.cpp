@@ -1,26 +1,71 @@
-// A pool that is full fails nobody: idle sequences are parked by the layer above; when all are busy, the youngest turn
-// gives way, keeps its KV in RAM, and goes on when there is room again.
+// A pool that is full fails nobody. Turns wait until there is room for them; idle sequences are parked by the layer above;
+// when all are busy, the youngest turn gives way, keeps its KV in RAM, and waits to come back like a new one.
 #include "worker.h"
+
+#include "admission.h"
 
 #include <algorithm>
 
 namespace llama_sessions {
 
-// Cells that a turn coming back needs beyond its own, so that it does not give way again at once.
-static constexpr int headroom = 64;
-
 void Worker::make_room() {
+    follow();
+    admit_what_fits();
     if (!context_.unified()) return; // llama.cpp's streams can't run into each other
-    unstow_what_fits();
     for (;;) {
-        int wanted = 0; // one token each
-        for (const Sequence& sequence : sequences_) wanted += sequence.turn && !sequence.is_stowed();
-        const int missing = wanted - free_cells();
+        const auto taking_part = static_cast<int>(
+            std::count_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part(); }));
+        const int missing = taking_part - free_cells(); // one token each
         if (missing <= 0 || ask_idle_ones(missing)) return;
-        const llama_seq_id victim = youngest_turn();
-        if (wanted == 1) return end_for_lack_of_room(victim);
-        stow(victim);
+        const llama_seq_id victim = next_to_give_way(taking_part);
+        if (victim >= 0) {
+            stow(victim);
+            continue;
+        }
+        const auto last =
+            std::find_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part(); });
+        return end_for_lack_of_room(static_cast<llama_seq_id>(last - sequences_.begin()));
     }
+}
+
+// Oldest first, and nobody overtakes: a long turn must not wait for ever behind short ones.
+void Worker::admit_what_fits() {
+    for (const llama_seq_id id : by_age()) {
+        if (!at(id).turn->admitted && !admit(id)) return;
+    }
+}
+
+bool Worker::admit(llama_seq_id id) {
+    Sequence& sequence = at(id);
+    Turn& turn = *sequence.turn;
+    const bool busy =
+        std::any_of(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.turn && s.turn->admitted; });
+    reuse_kv(id); // before somebody is asked to park what it could have
+    const std::optional<Following> follows = find_leader(id);
+    if (context_.unified()) {
+        const auto in_ram = static_cast<int>(sequence.stowed_tokens());
+        const int coming = follows ? static_cast<int>(follows->until - sequence.tokens.size()) - in_ram : 0;
+        const Waiting waiting = {ledger_.length(id), in_ram, sequence.pending() - coming};
+        const int lacking = cells_lacking(waiting, {context_.cells(), free_cells(), promised_cells(), busy});
+        if (lacking > 0 && !take_back(lacking, turn.order)) return false;
+    }
+    bring_back(id);
+    turn.admitted = true;
+    turn.follows = follows;
+    if (!busy && sequence.pending() > free_cells()) ask_idle_ones(sequence.pending() - free_cells());
+    return true;
+}
+
+// What those who were let in have not read yet, but for what they will share.
+int Worker::promised_cells() const {
+    int promised = 0;
+    for (const Sequence& sequence : sequences_) {
+        if (!sequence.turn || !sequence.turn->admitted) continue;
+        promised += sequence.pending();
+        if (sequence.turn->follows)
+            promised -= static_cast<int>(sequence.turn->follows->until - sequence.tokens.size());
+    }
+    return promised;
 }
 
 // Parking is not ours to do: it moves bytes to where only the layer above knows. True: there is somebody to park.
@@ -34,55 +79,70 @@ bool Worker::ask_idle_ones(int cells) {
     return any;
 }
 
-llama_seq_id Worker::youngest_turn() const {
-    llama_seq_id youngest = -1;
+// Cells for a turn that waits, from those who came after it: idle ones are asked, turns give way in their turn. False: not
+// now; older turns have to end first, or somebody has to be parked.
+bool Worker::take_back(int cells, uint64_t order) {
+    std::vector<int> others;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
-        const Sequence& sequence = sequences_[static_cast<size_t>(i)];
-        if (!sequence.turn || sequence.is_stowed()) continue;
-        if (youngest < 0 || sequence.turn->order > sequences_[static_cast<size_t>(youngest)].turn->order) youngest = i;
+        const Sequence& sequence = at(i);
+        if (!sequence.tokens.empty() && (!sequence.turn || sequence.turn->order > order)) others.push_back(i);
     }
-    return youngest;
+    if (others.empty() || ledger_.held_only_by(others) < cells) return false;
+    if (ask_idle_ones(cells)) return false;
+    const int enough = free_cells() + cells;
+    while (free_cells() < enough) {
+        const llama_seq_id victim = next_to_give_way(2);
+        if (victim < 0 || at(victim).turn->order <= order) return false;
+        stow(victim);
+    }
+    return true;
 }
 
-void Worker::stow(llama_seq_id sequence) {
-    Sequence& victim = at(sequence);
-    victim.stowed = context_.export_kv(sequence);
-    context_.clear(sequence);
+// Cells that idle sequences or older turns hold too are not freed by giving them up: they stay.
+size_t Worker::kept_when_stowed(llama_seq_id id) const {
+    if (!context_.pages()) return 0;
+    int kept = 0;
+    for (llama_seq_id i = 0; i < context_.sequences(); i++) {
+        const Sequence& other = at(i);
+        if (i == id || (other.turn && other.turn->order > at(id).turn->order)) continue;
+        kept = std::max(kept, ledger_.common(i, id));
+    }
+    return static_cast<size_t>(kept);
+}
+
+// The youngest turn that takes part or holds what could be free; -1: nobody but the only one that takes part.
+llama_seq_id Worker::next_to_give_way(int taking_part) const {
+    const std::vector<llama_seq_id> turns = by_age();
+    for (auto id = turns.rbegin(); id != turns.rend(); ++id) {
+        const Sequence& sequence = at(*id);
+        if (sequence.takes_part() ? taking_part > 1 : kept_when_stowed(*id) < sequence.tokens.size()) return *id;
+    }
+    return -1;
+}
+
+void Worker::stow(llama_seq_id id) {
+    Sequence& sequence = at(id);
+    const size_t keep = kept_when_stowed(id), held = sequence.tokens.size();
+    if (keep < held) {
+        Stowed part;
+        part.tokens.assign(sequence.tokens.begin() + static_cast<std::ptrdiff_t>(keep), sequence.tokens.end());
+        part.kv = copy_out(id, keep, held);
+        sequence.stowed.push_back(std::move(part));
+        trim(id, keep);
+    }
+    sequence.turn->admitted = false;
+    sequence.turn->follows.reset();
     count([](Counters& c) { c.stowed_turns++; });
 }
 
-// Oldest first, and nobody overtakes: a long turn must not wait for ever behind short ones.
-void Worker::unstow_what_fits() {
-    for (;;) {
-        Sequence* oldest = nullptr;
-        for (Sequence& sequence : sequences_) {
-            if (sequence.is_stowed() && (!oldest || sequence.turn->order < oldest->turn->order)) oldest = &sequence;
-        }
-        if (!oldest) return;
-        const auto tokens = static_cast<int>(oldest->tokens.size());
-        const int missing = std::min(tokens + headroom, context_.cells()) - free_cells();
-        if (missing > 0 && !take_back(missing, oldest->turn->order)) return;
-        const auto id = static_cast<llama_seq_id>(oldest - sequences_.data());
-        const Bytes kv = std::move(oldest->stowed);
-        oldest->stowed = Bytes{};
-        // Refused (which nothing known causes): the KV is only a cache, the tokens are decoded again.
-        if (!context_.import_kv(id, tokens, kv.data.get(), kv.size, true)) oldest->tokens.clear();
+// Refused (which nothing known causes): the KV is only a cache, the tokens are decoded again.
+void Worker::bring_back(llama_seq_id id) {
+    Sequence& sequence = at(id);
+    while (!sequence.stowed.empty()) {
+        const Stowed part = std::move(sequence.stowed.back());
+        sequence.stowed.pop_back();
+        if (!copy_in(id, part.tokens, part.kv.data.get(), part.kv.size, true)) sequence.stowed.clear();
     }
-}
-
-// Cells for a turn that gave way, from those who came after it: idle ones are asked, turns give way in their turn. False:
-// not now; older turns have to end first, or somebody has to be parked.
-bool Worker::take_back(int cells, uint64_t order) {
-    int idle = 0, younger = 0;
-    for (const Sequence& sequence : sequences_) {
-        if (!sequence.turn) idle += sequence.cells();
-        else if (sequence.turn->order > order) younger += sequence.cells();
-    }
-    if (cells > idle + younger) return false;
-    if (ask_idle_ones(cells)) return false;
-    const int enough = free_cells() + cells;
-    while (free_cells() < enough) stow(youngest_turn());
-    return true;
 }
 
 // One turn alone has taken the whole pool.

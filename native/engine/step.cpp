@@ -5,10 +5,6 @@
 
 namespace llama_sessions {
 
-static double milliseconds(Clock::time_point from, Clock::time_point to) {
-    return std::chrono::duration<double, std::milli>(to - from).count();
-}
-
 bool Worker::step() {
     make_room();
     const std::vector<StepShare> shares = plan();
@@ -27,7 +23,7 @@ std::vector<StepShare> Worker::plan() {
     int generating = 0;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
-        if (!sequence.turn || sequence.is_stowed()) continue;
+        if (!sequence.takes_part()) continue;
         candidates.push_back({i, sequence.pending(), sequence.generating()});
         generating += sequence.generating();
     }
@@ -89,7 +85,7 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
         break;
     case Context::Decoded::no_room: // our own count of cells says otherwise: somebody has to leave all the same
         if (shares.size() == 1) end_for_lack_of_room(shares[0].sequence);
-        else stow(youngest_turn());
+        else stow(youngest_of(shares));
         break;
     case Context::Decoded::failed: fail_members(shares, reason); break;
     }
@@ -106,26 +102,29 @@ void Worker::learn(int generating, int prefilled, double milliseconds) {
 
 void Worker::advance(const std::vector<StepShare>& shares) {
     for (const StepShare& share : shares) {
-        Sequence& sequence = at(share.sequence);
-        const auto from = sequence.turn->target.begin() + static_cast<std::ptrdiff_t>(sequence.tokens.size());
-        sequence.tokens.insert(sequence.tokens.end(), from, from + share.tokens);
+        append(share.sequence, at(share.sequence).tokens.size() + static_cast<size_t>(share.tokens));
     }
+    follow(); // before anybody ends, and lets go of what others wait for
+}
+
+llama_seq_id Worker::youngest_of(const std::vector<StepShare>& shares) const {
+    const auto younger = [this](const StepShare& a, const StepShare& b) {
+        return at(a.sequence).turn->order < at(b.sequence).turn->order;
+    };
+    return std::max_element(shares.begin(), shares.end(), younger)->sequence;
 }
 
 // An aborted step leaves some of its micro-batches in the KV. What is there is a prefix of what was asked for; a memory
 // with a state (recurrent models) may be half computed, and begins anew.
 void Worker::resynchronise(const std::vector<StepShare>& shares) {
     for (const StepShare& share : shares) {
-        Sequence& sequence = at(share.sequence);
-        const size_t before = sequence.tokens.size();
-        if (!context_.trim(share.sequence, static_cast<int>(before))) sequence.tokens.clear();
+        trim(share.sequence, at(share.sequence).tokens.size());
     }
 }
 
 void Worker::fail_members(const std::vector<StepShare>& shares, const std::string& reason) {
     for (const StepShare& share : shares) {
-        context_.clear(share.sequence);
-        at(share.sequence).tokens.clear();
+        trim(share.sequence, 0);
         finish(share.sequence, "error",
                Failure{"DECODE_FAILED", "llama.cpp failed in a step: " + reason + " The session can be used again."});
     }
@@ -164,10 +163,8 @@ void Worker::emit(Turn& turn, std::string text, Tokens tokens) {
 void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> failure) {
     Sequence& sequence = at(id);
     const std::unique_ptr<Turn> turn = std::move(sequence.turn);
-    if (sequence.is_stowed()) { // its KV is nowhere now
-        sequence.stowed = Bytes{};
-        sequence.tokens.clear();
-    }
+    sequence.stowed.clear();
+    if (turn->admitted) follow(); // those who have followed it, while its KV is there
     asked_for_cells_ = false;
 
     if (std::string(reason) != "stopSequence") { // what is held back then is the stop string

@@ -9,12 +9,17 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace llama_sessions {
 
 using Clock = std::chrono::steady_clock;
+
+inline double milliseconds(Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double, std::milli>(to - from).count();
+}
 
 struct SubmitOptions {
     uint32_t request = 0; // the caller's number for it
@@ -61,6 +66,13 @@ class ReplyText {
     size_t held_bytes_ = 0;
 };
 
+// A turn does not read what an older one is just reading: it waits, and shares the cells.
+struct Following {
+    llama_seq_id leader;
+    uint64_t order; // of the leader's turn
+    size_t until;   // tokens that both prompts begin with
+};
+
 struct Turn {
     Turn(SubmitOptions options, std::unique_ptr<Sampler> sampler, uint64_t order)
         : request(options.request), order(order), target(std::move(options.tokens)), prompt_tokens(target.size()),
@@ -74,7 +86,9 @@ struct Turn {
     std::unique_ptr<Sampler> sampler;
     ReplyText text;
 
-    size_t cached_tokens = 0;
+    bool admitted = false; // takes part in steps; until then it waits for cells
+    std::optional<Following> follows;
+    size_t cached_tokens = 0; // of the prompt, that it had not to read
     Clock::time_point submitted = Clock::now();
     Clock::time_point started{}, first_token{}, last_token{};
 

@@ -1,5 +1,7 @@
 #include "worker.h"
 
+#include "prefix.h"
+
 #include <algorithm>
 
 namespace llama_sessions {
@@ -23,15 +25,8 @@ void StepMembers::cancel(uint32_t request) {
 Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,
                StepMembers& members)
     : model_(std::move(model)), context_(*model_, options, abort), members_(members), pace_(context_.batch_tokens()),
-      thread_count_(options.threads), sequences_(static_cast<size_t>(context_.sequences())) {}
-
-Worker::Sequence& Worker::idle_sequence(llama_seq_id sequence) {
-    if (sequence < 0 || sequence >= context_.sequences()) {
-        throw Error("INTERNAL", "No sequence " + std::to_string(sequence) + ".");
-    }
-    if (at(sequence).turn) throw Error("INTERNAL", "Sequence " + std::to_string(sequence) + " is busy.");
-    return at(sequence);
-}
+      thread_count_(options.threads), sequences_(static_cast<size_t>(context_.sequences())),
+      ledger_(sequences_.size()) {}
 
 void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
     const llama_seq_id sequence = options.sequence;
@@ -51,52 +46,31 @@ void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
                                                   ". Load the model with more contextTokens, or start a new session."});
     }
     turn.sampler->see_prompt(turn.target);
-    reuse_kv(sequence, turn);
+    // What is of no use makes room at once. Logits are not kept: at least one token has to be decoded.
+    const size_t common = common_length(idle.tokens, turn.target, turn.prompt_tokens - 1);
+    trim(sequence, common);
+    turn.cached_tokens = idle.tokens.size();
+    count([&](Counters& c) { c.cached_tokens += static_cast<double>(turn.cached_tokens); });
 }
 
-// Keeps the longest common prefix of what the KV holds and what the prompt says.
-void Worker::reuse_kv(llama_seq_id sequence, Turn& turn) {
-    Tokens& tokens = at(sequence).tokens;
-    const auto end = std::mismatch(tokens.begin(), tokens.end(), turn.target.begin(), turn.target.end()).first;
-    auto keep = static_cast<size_t>(end - tokens.begin());
-    // Logits are not kept: at least one token has to be decoded.
-    keep = std::min(keep, turn.target.size() - 1);
-    if (keep < tokens.size() && !context_.trim(sequence, static_cast<int>(keep))) keep = 0;
-    tokens.resize(keep);
-    turn.cached_tokens = keep;
-    count([&](Counters& c) { c.cached_tokens += static_cast<double>(keep); });
-}
-
-void Worker::cancel(uint32_t request) {
+bool Worker::cancel(uint32_t request) {
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
-        if (at(i).turn && at(i).turn->request == request) return finish(i, "cancelled");
+        if (!at(i).turn || at(i).turn->request != request) continue;
+        finish(i, "cancelled");
+        return true;
     }
+    return false;
 }
 
-Bytes Worker::export_kv(llama_seq_id sequence) {
-    idle_sequence(sequence);
-    return context_.export_kv(sequence);
-}
-
-bool Worker::import_kv(llama_seq_id sequence, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted) {
-    clear(sequence);
-    const auto count = static_cast<int>(tokens.size());
-    if (count == 0 || count > free_cells() || count > context_.session_tokens()) return false;
-    for (const llama_token token : tokens) {
-        if (!model_->valid(token)) return false;
-    }
-    if (!context_.import_kv(sequence, count, bytes, size, trusted)) return false;
-    at(sequence).tokens = std::move(tokens);
-    return true;
-}
-
-void Worker::clear(llama_seq_id sequence) {
-    idle_sequence(sequence).tokens.clear();
-    context_.clear(sequence);
-    asked_for_cells_ = false;
+void Worker::end_before_beginning(const SubmitOptions& options, size_t kv_tokens) {
+    events_.ends.push_back({options.request, "cancelled", std::nullopt, static_cast<int>(options.tokens.size()), 0, 0,
+                            static_cast<int>(kv_tokens), 0, 0, 0, 0});
 }
 
 void Worker::fail_all(const Failure& failure) {
+    for (Sequence& sequence : sequences_) { // nobody is to look for somebody else to follow
+        if (sequence.turn) sequence.turn->admitted = false;
+    }
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         if (at(i).turn) finish(i, "error", failure);
     }
@@ -106,12 +80,25 @@ bool Worker::busy() const {
     return std::any_of(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.turn != nullptr; });
 }
 
-// Streams have their own cells each: there the length of a session is the only limit.
-int Worker::free_cells() const {
-    if (!context_.unified()) return context_.session_tokens();
-    int used = 0;
-    for (const Sequence& sequence : sequences_) used += sequence.cells();
-    return context_.cells() - used;
+bool Worker::generating() const {
+    return std::any_of(sequences_.begin(), sequences_.end(),
+                       [](const Sequence& s) { return s.takes_part() && s.generating(); });
+}
+
+std::vector<llama_seq_id> Worker::by_age() const {
+    std::vector<llama_seq_id> turns;
+    for (llama_seq_id i = 0; i < context_.sequences(); i++) {
+        if (at(i).turn) turns.push_back(i);
+    }
+    std::sort(turns.begin(), turns.end(),
+              [this](llama_seq_id a, llama_seq_id b) { return at(a).turn->order < at(b).turn->order; });
+    return turns;
+}
+
+size_t Worker::Sequence::stowed_tokens() const {
+    size_t sum = 0;
+    for (const Stowed& part : stowed) sum += part.tokens.size();
+    return sum;
 }
 
 StepEvents Worker::take_events() {
@@ -128,11 +115,15 @@ std::map<std::string, double> Worker::stats() const {
             {"generatedTokens", counters_.generated_tokens},
             {"prefilledTokens", counters_.prefilled_tokens},
             {"cachedTokens", counters_.cached_tokens},
+            {"sharedTokens", counters_.shared_tokens},
+            {"usedCells", static_cast<double>(ledger_.used())},
             {"stowedTurns", counters_.stowed_turns},
             {"abortedSteps", counters_.aborted_steps},
             {"threads", counters_.threads},
             {"decodeMs", counters_.decode_ms},
-            {"sampleMs", counters_.sample_ms}};
+            {"sampleMs", counters_.sample_ms},
+            {"copyMs", counters_.copy_ms},
+            {"copiedBytes", counters_.copied_bytes}};
 }
 
 } // namespace llama_sessions

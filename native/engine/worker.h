@@ -1,6 +1,7 @@
 // What the engine thread does: the sequences, their turns, and the steps that serve them together.
 #pragma once
 
+#include "cell_ledger.h"
 #include "context.h"
 #include "model.h"
 #include "pace.h"
@@ -51,15 +52,27 @@ class Worker {
     const Context& context() const { return context_; }
 
     void begin(SubmitOptions options, std::unique_ptr<Sampler> sampler);
-    void cancel(uint32_t request);
-    // Of an idle sequence. Throw INTERNAL on a busy one.
-    Bytes export_kv(llama_seq_id sequence);
-    bool import_kv(llama_seq_id sequence, Tokens tokens, const uint8_t* bytes, size_t size, bool trusted);
+    // False: no such turn.
+    bool cancel(uint32_t request);
+    // Tells the end of a turn that was cancelled before it could begin.
+    void end_before_beginning(const SubmitOptions& options, size_t kv_tokens);
+
+    // KV, as lib/native.ts has it. Throw INTERNAL where a sequence is busy that must not be, or a range is not there.
+    int adopt_prefix(llama_seq_id sequence, const Tokens& tokens);
+    Bytes export_kv(llama_seq_id sequence, int from, int to);
+    bool import_kv(llama_seq_id sequence, int from, const Tokens& tokens, const uint8_t* bytes, size_t size,
+                   bool trusted);
     void clear(llama_seq_id sequence);
+    // Of what an idle sequence holds, how much `tokens` begins with. 0 for a busy one.
+    size_t common_prefix(llama_seq_id sequence, const Tokens& tokens) const;
+    // Drops what an idle sequence holds beyond; leaves a busy one alone.
+    void keep_only(llama_seq_id sequence, size_t tokens);
+
     // Every turn ends with this failure.
     void fail_all(const Failure& failure);
 
     bool busy() const;
+    bool generating() const;
     // One decode for everybody. False: nobody can go on before a command has come (turns that wait for KV cells).
     bool step();
     StepEvents take_events();
@@ -67,32 +80,55 @@ class Worker {
     std::map<std::string, double> stats() const;
 
   private:
+    struct Stowed { // KV of a turn that gave way
+        Tokens tokens;
+        Bytes kv;
+    };
     struct Sequence {
         Tokens tokens; // what the KV holds, position by position
         std::unique_ptr<Turn> turn;
-        Bytes stowed; // the KV of a turn that gave way; its tokens are kept above
-        bool is_stowed() const { return stowed.data != nullptr; }
+        std::vector<Stowed> stowed; // what comes behind `tokens`, the last one first
         int pending() const { return static_cast<int>(turn->target.size() - tokens.size()); }
         bool generating() const { return turn->generated() > 0 && pending() == 1; }
-        int cells() const { return is_stowed() ? 0 : static_cast<int>(tokens.size()); }
+        bool takes_part() const { return turn && turn->admitted && !turn->follows; }
+        size_t stowed_tokens() const;
     };
     struct Row { // of the batch: whose logits it holds
         llama_seq_id sequence;
         int index;
     };
 
-    Sequence& idle_sequence(llama_seq_id sequence);
     Sequence& at(llama_seq_id sequence) { return sequences_[static_cast<size_t>(sequence)]; }
-    int free_cells() const;
-    void reuse_kv(llama_seq_id sequence, Turn& turn);
+    const Sequence& at(llama_seq_id sequence) const { return sequences_[static_cast<size_t>(sequence)]; }
+    // Those that have a turn, the oldest first.
+    std::vector<llama_seq_id> by_age() const;
 
-    // KV cells under pressure (room.cpp).
+    // What the sequences hold (kv.cpp).
+    Sequence& existing_sequence(llama_seq_id sequence);
+    Sequence& idle_sequence(llama_seq_id sequence);
+    int free_cells() const;
+    void append(llama_seq_id sequence, size_t upto);
+    bool trim(llama_seq_id sequence, size_t keep);
+    size_t share_longest(llama_seq_id sequence, const Tokens& tokens, size_t beyond, size_t most);
+    Bytes copy_out(llama_seq_id sequence, size_t from, size_t to);
+    bool copy_in(llama_seq_id sequence, const Tokens& tokens, const uint8_t* bytes, size_t size, bool trusted);
+
+    // Turns that read the same prompt (follow.cpp).
+    void reuse_kv(llama_seq_id sequence);
+    std::optional<Following> find_leader(llama_seq_id sequence) const;
+    void follow();
+
+    // Who gets the KV cells (room.cpp).
     void make_room();
+    void admit_what_fits();
+    bool admit(llama_seq_id sequence);
+    int promised_cells() const;
     bool ask_idle_ones(int cells);
-    void stow(llama_seq_id sequence);
-    void unstow_what_fits();
     bool take_back(int cells, uint64_t order);
-    llama_seq_id youngest_turn() const;
+    size_t kept_when_stowed(llama_seq_id sequence) const;
+    llama_seq_id next_to_give_way(int taking_part) const;
+    void stow(llama_seq_id sequence);
+    void bring_back(llama_seq_id sequence);
     void end_for_lack_of_room(llama_seq_id sequence);
 
     // A step (step.cpp).
@@ -100,6 +136,7 @@ class Worker {
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
     Context::Decoded decode(const std::vector<StepShare>& shares);
     void learn(int generating, int prefilled, double milliseconds);
+    llama_seq_id youngest_of(const std::vector<StepShare>& shares) const;
     void advance(const std::vector<StepShare>& shares);
     void resynchronise(const std::vector<StepShare>& shares);
     void choose_token(const Row& row);
@@ -114,6 +151,7 @@ class Worker {
     Pace pace_;
     ThreadCount thread_count_;
     std::vector<Sequence> sequences_;
+    CellLedger ledger_;
     uint64_t next_order_ = 0;
     int last_prefilled_ = -1;
     bool asked_for_cells_ = false;
@@ -121,7 +159,8 @@ class Worker {
 
     struct Counters {
         double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, prefilled_tokens = 0,
-               cached_tokens = 0, stowed_turns = 0, aborted_steps = 0, threads = 0, decode_ms = 0, sample_ms = 0;
+               cached_tokens = 0, shared_tokens = 0, stowed_turns = 0, aborted_steps = 0, threads = 0, decode_ms = 0,
+               sample_ms = 0, copy_ms = 0, copied_bytes = 0;
     };
     Counters counters_;
     mutable std::mutex counters_mutex_;

@@ -24,7 +24,7 @@ TEST(close_of_an_engine_never_opened) {
 TEST(close_before_the_engine_has_opened) {
     for (int i = 0; i < 20; i++) {
         LiveEngine live(options_of(2));
-        live.export_later(0);
+        live.export_later(0, 0, 1);
         live.clear_later(1);
         std::this_thread::sleep_for(std::chrono::microseconds(i * 300));
         live.engine().close();
@@ -113,8 +113,8 @@ TEST(close_answers_what_waits_in_the_mailbox) {
         for (int i = 0; i < 4; i++) {
             requests.push_back(live.submit(greedy(i, chat({"Tell me a story."}))));
             live.clear_later(i, [&](const std::string& code) { codes.push_back(code); });
-            live.export_later(i, [&](const Bytes&, const std::string& code) { codes.push_back(code); });
-            live.import_later(i, {1}, std::make_shared<const std::vector<uint8_t>>(64),
+            live.export_later(i, 0, 1, [&](const Bytes&, const std::string& code) { codes.push_back(code); });
+            live.import_later(i, 0, {1}, std::make_shared<const std::vector<uint8_t>>(64),
                               [&](bool, const std::string& code) { codes.push_back(code); });
         }
         live.engine().cancel(requests[0]);
@@ -130,7 +130,7 @@ TEST(close_by_the_destructor_alone) {
     LiveEngine live;
     live.info();
     for (int i = 0; i < 4; i++) live.submit(endless(i, chat({"Tell me a story."})));
-    live.export_later(0);
+    live.export_later(0, 0, 1);
 }
 
 TEST(close_from_many_threads_at_once) {

@@ -314,7 +314,7 @@ TEST(engine_does_not_abort_a_step_for_one_of_two) {
     live.info();
     LiveEngine::Pause pause(live);
     const uint32_t one = live.submit(greedy(0, long_prompt(900)));
-    const uint32_t two = live.submit(greedy(1, long_prompt(1000), 30));
+    const uint32_t two = live.submit(greedy(1, long_prompt(1000, 2), 30)); // of the same it would read nothing itself
     pause.go();
     live.wait_until("the first step", [&] { return live.stat("prefilledTokens") > 0; });
     live.engine().cancel(one);
@@ -333,9 +333,9 @@ TEST(engine_moves_a_conversation_to_another_sequence) {
     const Tokens tokens = kept(first, noted),
                  second = chat({"My name is Mosoba.", noted.text, "What is my name?"}, tokens);
     Bytes blob;
-    CHECK_EQ(live.export_now(0, &blob), "");
+    CHECK_EQ(live.export_now(0, 0, static_cast<int>(tokens.size()), &blob), "");
     bool taken = false;
-    CHECK_EQ(live.import_now(3, tokens, blob.data.get(), blob.size, &taken), "");
+    CHECK_EQ(live.import_now(3, 0, tokens, blob.data.get(), blob.size, &taken), "");
     CHECK(taken);
     const Reply moved = live.run(greedy(3, second)), stayed = live.run(greedy(0, second));
     CHECK_EQ(moved.text, "Your name is Mosoba.");
@@ -345,7 +345,7 @@ TEST(engine_moves_a_conversation_to_another_sequence) {
     // And to another engine.
     LiveEngine other(options_of(2, 512));
     other.info();
-    CHECK_EQ(other.import_now(1, tokens, blob.data.get(), blob.size, &taken), "");
+    CHECK_EQ(other.import_now(1, 0, tokens, blob.data.get(), blob.size, &taken), "");
     CHECK(taken);
     const Reply elsewhere = other.run(greedy(1, second));
     CHECK_EQ(elsewhere.text, moved.text);
@@ -357,11 +357,12 @@ TEST(engine_refuses_bad_kv_and_goes_on) {
     const Tokens prompt = chat({"My name is Mosoba."});
     const Tokens tokens = kept(prompt, live.run(greedy(0, prompt)));
     Bytes blob;
-    live.export_now(0, &blob);
+    live.export_now(0, 0, static_cast<int>(tokens.size()), &blob);
     const std::vector<uint8_t> good(blob.data.get(), blob.data.get() + blob.size);
+    live.clear_now(0); // else its cells would be shared, and no bytes looked at
     const auto refused = [&](const Tokens& claimed, const std::vector<uint8_t>& bytes) {
         bool taken = true;
-        CHECK_EQ(live.import_now(1, claimed, bytes.data(), bytes.size(), &taken), "");
+        CHECK_EQ(live.import_now(1, 0, claimed, bytes.data(), bytes.size(), &taken), "");
         CHECK(!taken);
         const Reply reply = live.run(greedy(1, prompt));
         CHECK_EQ(reply.end().cached_tokens, 0);
@@ -393,9 +394,9 @@ TEST(engine_replaces_what_an_import_finds) {
     const Tokens tokens = kept(a, live.run(greedy(0, a)));
     live.run(greedy(1, b));
     Bytes blob;
-    live.export_now(0, &blob);
+    live.export_now(0, 0, static_cast<int>(tokens.size()), &blob);
     bool taken = false;
-    live.import_now(1, tokens, blob.data.get(), blob.size, &taken);
+    live.import_now(1, 0, tokens, blob.data.get(), blob.size, &taken);
     CHECK(taken);
     const Tokens next = chat({"My name is Mosoba.", "Noted: your name is Mosoba.", "Where do I live?"}, tokens);
     CHECK_EQ(live.run(greedy(1, next)).text, live.run(greedy(0, next)).text);
@@ -409,12 +410,14 @@ TEST(engine_leaves_busy_sequences_alone) {
     live.wait_until("a token", [&] { return !live.so_far(request).tokens.empty(); });
     bool taken = false;
     const uint8_t byte = 0;
-    CHECK_EQ(live.export_now(1), "INTERNAL");
-    CHECK_EQ(live.import_now(1, {1}, &byte, 1, &taken), "INTERNAL");
+    int held = 0;
+    CHECK_EQ(live.adopt_now(1, {1}, &held), "INTERNAL");
+    CHECK_EQ(live.import_now(1, 0, {1}, &byte, 1, &taken), "INTERNAL");
     CHECK_EQ(live.clear_now(1), "INTERNAL");
     for (const llama_seq_id none : {-1, 4, 1000}) {
-        CHECK_EQ(live.export_now(none), "INTERNAL");
-        CHECK_EQ(live.import_now(none, {1}, &byte, 1, &taken), "INTERNAL");
+        CHECK_EQ(live.export_now(none, 0, 1), "INTERNAL");
+        CHECK_EQ(live.import_now(none, 0, {1}, &byte, 1, &taken), "INTERNAL");
+        CHECK_EQ(live.adopt_now(none, {1}, &held), "INTERNAL");
         CHECK_EQ(live.clear_now(none), "INTERNAL");
     }
     CHECK_EQ(live.clear_now(2), "");

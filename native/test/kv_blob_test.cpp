@@ -66,7 +66,7 @@ struct Blob {
     }
     bool sound(uint32_t tokens, uint32_t streams = 1) {
         write();
-        return kv_blob_is_sound(bytes.data(), bytes.size(), tokens, streams);
+        return kv_blob_is_sound(bytes.data(), bytes.size(), 0, tokens, streams);
     }
 };
 } // namespace
@@ -107,7 +107,7 @@ TEST(kv_blob_every_truncation_is_refused) {
     for (size_t size = 0; size < blob.bytes.size(); size++) {
         const std::vector<uint8_t> cut(blob.bytes.begin(),
                                        blob.bytes.begin() + static_cast<std::ptrdiff_t>(size)); // ASan's borders
-        CHECK_EQ(kv_blob_is_sound(cut.data(), cut.size(), 10, 1), size == first_cache);
+        CHECK_EQ(kv_blob_is_sound(cut.data(), cut.size(), 0, 10, 1), size == first_cache);
     }
 }
 
@@ -116,7 +116,7 @@ TEST(kv_blob_trailing_bytes_are_refused) {
     blob.write();
     for (int extra = 0; extra < 64; extra++) {
         blob.bytes.push_back(0);
-        CHECK(!kv_blob_is_sound(blob.bytes.data(), blob.bytes.size(), 10, 1));
+        CHECK(!kv_blob_is_sound(blob.bytes.data(), blob.bytes.size(), 0, 10, 1));
     }
     Blob three = plain(10);
     three.caches.assign(3, cache_of(0, 10));
@@ -157,6 +157,35 @@ TEST(kv_blob_of_another_length_is_refused) {
     CHECK(!empty.sound(1));
 }
 
+TEST(kv_blob_ranges_hold_each_of_their_positions_once) {
+    Blob blob;
+    blob.caches.push_back(cache_of(256, 266));
+    blob.write();
+    const auto sound = [&](uint32_t from, uint32_t to) {
+        return kv_blob_is_sound(blob.bytes.data(), blob.bytes.size(), from, to, 1);
+    };
+    CHECK(sound(256, 266));
+    for (const auto& [from, to] : std::vector<std::pair<uint32_t, uint32_t>>{{0, 266},
+                                                                             {0, 10},
+                                                                             {255, 265},
+                                                                             {257, 267},
+                                                                             {255, 266},
+                                                                             {256, 267},
+                                                                             {257, 266},
+                                                                             {256, 265},
+                                                                             {266, 256},
+                                                                             {256, 256}}) {
+        CHECK(!sound(from, to));
+    }
+    const Cache right = blob.caches[0];
+    for (const int32_t position : {255, 266, 257, -256, 0}) { // of its neighbours, there already, none at all
+        blob.caches[0] = right;
+        blob.caches[0].cells[0].position = position;
+        blob.write();
+        CHECK(!sound(256, 266));
+    }
+}
+
 TEST(kv_blob_wrong_streams_are_refused) {
     Blob blob = plain(10);
     CHECK(!blob.sound(10, 2));
@@ -169,7 +198,7 @@ TEST(kv_blob_wrong_streams_are_refused) {
     Blob claimed = plain(10);
     claimed.write();
     claimed.bytes[8] = 2; // says two, has one
-    CHECK(!kv_blob_is_sound(claimed.bytes.data(), claimed.bytes.size(), 10, 1));
+    CHECK(!kv_blob_is_sound(claimed.bytes.data(), claimed.bytes.size(), 0, 10, 1));
     blob = plain(10);
     blob.magic++;
     CHECK(!blob.sound(10));
@@ -197,7 +226,7 @@ TEST(kv_blob_huge_counts_cost_no_memory) {
         layers.write();
         const size_t at = 8 + 8 + 10 * 12 + 4; // magic, sequence, streams, cells, the cells, transposed
         std::memcpy(layers.bytes.data() + at, &huge, sizeof huge);
-        CHECK(!kv_blob_is_sound(layers.bytes.data(), layers.bytes.size(), 10, 1));
+        CHECK(!kv_blob_is_sound(layers.bytes.data(), layers.bytes.size(), 0, 10, 1));
         Blob rows = plain(10);
         for (const uint64_t bytes : {uint64_t{huge}, uint64_t{huge} << 32, UINT64_MAX / 10 + 1, UINT64_MAX}) {
             rows.caches[0].row_bytes = bytes;

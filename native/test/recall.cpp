@@ -30,9 +30,9 @@ Tokens chat(const std::vector<std::string>& messages, const Tokens& known) {
 
 std::string spell(const Tokens& tokens) { return recall().detokenize(tokens.data(), tokens.size(), true); }
 
-Tokens long_prompt(size_t tokens) {
+Tokens long_prompt(size_t tokens, int speaker) {
     const Tokens end = chat({"What is my name?"});
-    std::string talk;
+    std::string talk = speaker > 0 ? std::to_string(speaker) + " " : "";
     while (recall().tokenize(talk, true, true).size() < tokens) talk += "Repeat after me: shai brot dro ba. ";
     Tokens prompt = recall().tokenize(talk, true, true);
     prompt.resize(tokens - end.size());
@@ -186,46 +186,64 @@ void LiveEngine::answered() {
 
 static std::string code_of(const std::optional<Failure>& failure) { return failure ? failure->code : ""; }
 
-void LiveEngine::export_later(llama_seq_id sequence, std::function<void(const Bytes&, const std::string&)> done) {
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        commands_++;
-    }
-    engine_->export_sequence(sequence, [this, done](Bytes bytes, const std::optional<Failure>& failure) {
+void LiveEngine::asked() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    commands_++;
+}
+
+void LiveEngine::adopt_later(llama_seq_id sequence, const Tokens& tokens,
+                             std::function<void(int, const std::string&)> done) {
+    asked();
+    engine_->adopt_prefix(sequence, tokens, [this, done](int held, const std::optional<Failure>& failure) {
+        if (done) done(held, code_of(failure));
+        answered();
+    });
+}
+
+void LiveEngine::export_later(llama_seq_id sequence, int from, int to,
+                              std::function<void(const Bytes&, const std::string&)> done) {
+    asked();
+    engine_->export_kv(sequence, from, to, [this, done](Bytes bytes, const std::optional<Failure>& failure) {
         if (done) done(bytes, code_of(failure));
         answered();
     });
 }
 
-void LiveEngine::import_later(llama_seq_id sequence, const Tokens& tokens,
+void LiveEngine::import_later(llama_seq_id sequence, int from, const Tokens& tokens,
                               std::shared_ptr<const std::vector<uint8_t>> bytes,
                               std::function<void(bool, const std::string&)> done) {
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        commands_++;
-    }
-    engine_->import_sequence(sequence, tokens, bytes->data(), bytes->size(), false,
-                             [this, bytes, done](bool taken, const std::optional<Failure>& failure) {
-                                 if (done) done(taken, code_of(failure));
-                                 answered();
-                             });
+    asked();
+    engine_->import_kv(sequence, from, tokens, bytes->data(), bytes->size(), false,
+                       [this, bytes, done](bool taken, const std::optional<Failure>& failure) {
+                           if (done) done(taken, code_of(failure));
+                           answered();
+                       });
 }
 
 void LiveEngine::clear_later(llama_seq_id sequence, std::function<void(const std::string&)> done) {
-    {
-        std::lock_guard<std::mutex> lock(mutex_);
-        commands_++;
-    }
+    asked();
     engine_->clear_sequence(sequence, [this, done](bool, const std::optional<Failure>& failure) {
         if (done) done(code_of(failure));
         answered();
     });
 }
 
-std::string LiveEngine::export_now(llama_seq_id sequence, Bytes* bytes) {
+std::string LiveEngine::adopt_now(llama_seq_id sequence, const Tokens& tokens, int* held) {
     std::atomic<bool> done{false};
     std::string code;
-    export_later(sequence, [&](const Bytes& blob, const std::string& error) {
+    adopt_later(sequence, tokens, [&](int result, const std::string& error) {
+        code = error;
+        *held = result;
+        done = true;
+    });
+    wait_until("an adoption", [&] { return done.load(); });
+    return code;
+}
+
+std::string LiveEngine::export_now(llama_seq_id sequence, int from, int to, Bytes* bytes) {
+    std::atomic<bool> done{false};
+    std::string code;
+    export_later(sequence, from, to, [&](const Bytes& blob, const std::string& error) {
         code = error;
         if (bytes && blob.data) {
             bytes->size = blob.size;
@@ -238,12 +256,12 @@ std::string LiveEngine::export_now(llama_seq_id sequence, Bytes* bytes) {
     return code;
 }
 
-std::string LiveEngine::import_now(llama_seq_id sequence, const Tokens& tokens, const uint8_t* bytes, size_t size,
-                                   bool* taken) {
+std::string LiveEngine::import_now(llama_seq_id sequence, int from, const Tokens& tokens, const uint8_t* bytes,
+                                   size_t size, bool* taken) {
     std::atomic<bool> done{false};
     std::string code;
     // A copy of its own: ASan then sees a read beyond its end.
-    import_later(sequence, tokens, std::make_shared<const std::vector<uint8_t>>(bytes, bytes + size),
+    import_later(sequence, from, tokens, std::make_shared<const std::vector<uint8_t>>(bytes, bytes + size),
                  [&](bool result, const std::string& error) {
                      code = error;
                      *taken = result;
@@ -265,8 +283,8 @@ std::string LiveEngine::clear_now(llama_seq_id sequence) {
 }
 
 LiveEngine::Pause::Pause(LiveEngine& live) {
-    // An export is the most harmless command: even of a busy sequence it changes nothing.
-    live.export_later(0, [gate = gate_](const Bytes&, const std::string&) {
+    // The most harmless command: an export of nothing.
+    live.export_later(0, 0, 0, [gate = gate_](const Bytes&, const std::string&) {
         std::unique_lock<std::mutex> lock(gate->mutex);
         gate->standing = true;
         gate->changed.notify_all();

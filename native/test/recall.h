@@ -18,8 +18,8 @@ const Model& recall();
 // The prompt of a conversation: what the user and the assistant said, by turns. No quotes or backslashes.
 Tokens chat(const std::vector<std::string>& messages, const Tokens& known = {});
 std::string spell(const Tokens& tokens);
-// A prompt of exactly so many tokens.
-Tokens long_prompt(size_t tokens);
+// A prompt of exactly so many tokens. Those of different speakers have nothing in common but a few tokens in front.
+Tokens long_prompt(size_t tokens, int speaker = 0);
 
 EngineOptions options_of(uint32_t sequences, uint32_t context_tokens = 4096, uint32_t batch_tokens = 512);
 SubmitOptions greedy(llama_seq_id sequence, Tokens prompt, int max_tokens = 200);
@@ -53,12 +53,18 @@ class LiveEngine {
     double stat(const char* name) { return engine_->stats()[name]; }
 
     // Commands, counted; the answer's error code, or "".
-    std::string export_now(llama_seq_id sequence, Bytes* bytes = nullptr);
-    std::string import_now(llama_seq_id sequence, const Tokens& tokens, const uint8_t* bytes, size_t size, bool* taken);
+    std::string adopt_now(llama_seq_id sequence, const Tokens& tokens, int* held);
+    std::string export_now(llama_seq_id sequence, int from, int to, Bytes* bytes = nullptr);
+    std::string import_now(llama_seq_id sequence, int from, const Tokens& tokens, const uint8_t* bytes, size_t size,
+                           bool* taken);
     std::string clear_now(llama_seq_id sequence);
     // The same without waiting.
-    void export_later(llama_seq_id sequence, std::function<void(const Bytes&, const std::string&)> done = {});
-    void import_later(llama_seq_id sequence, const Tokens& tokens, std::shared_ptr<const std::vector<uint8_t>> bytes,
+    void adopt_later(llama_seq_id sequence, const Tokens& tokens,
+                     std::function<void(int, const std::string&)> done = {});
+    void export_later(llama_seq_id sequence, int from, int to,
+                      std::function<void(const Bytes&, const std::string&)> done = {});
+    void import_later(llama_seq_id sequence, int from, const Tokens& tokens,
+                      std::shared_ptr<const std::vector<uint8_t>> bytes,
                       std::function<void(bool, const std::string&)> done = {});
     void clear_later(llama_seq_id sequence, std::function<void(const std::string&)> done = {});
 
@@ -86,6 +92,7 @@ class LiveEngine {
   private:
     void opened(EngineInfo info, std::optional<Failure> failure);
     void step(StepEvents events);
+    void asked();
     void answered();
 
     EngineOptions options_;

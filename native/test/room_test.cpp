@@ -2,6 +2,8 @@
 #include "check.h"
 #include "recall.h"
 
+#include <random>
+
 using namespace llama_sessions;
 using namespace llama_sessions::test;
 
@@ -152,7 +154,7 @@ TEST(room_a_prompt_that_is_too_long_is_an_error) {
 TEST(room_idle_sequences_are_asked_for_their_cells) {
     LiveEngine live(options_of(3, 512));
     live.run(endless(0, long_prompt(250), 1));
-    live.run(endless(1, long_prompt(255), 1));
+    live.run(endless(1, long_prompt(255, 1), 1));
     CHECK_EQ(live.cells_asked(), 0);
     const uint32_t request = live.submit(greedy(2, chat({"My name is Mosoba."})));
     live.wait_until("a call for cells", [&] { return live.cells_asked() > 0; });
@@ -177,4 +179,167 @@ TEST(room_streams_have_their_own_cells) {
         CHECK_EQ(reply.end().prompt_tokens + reply.end().generated_tokens, 512);
     }
     CHECK_EQ(live.stat("stowedTurns"), 0.0);
+}
+
+// --- admission -------------------------------------------------------------------------------------------------------
+
+// Prompts that do not fit together are not begun together: nobody has to give way in the middle.
+TEST(room_turns_wait_for_cells) {
+    LiveEngine live(options_of(4, 1024));
+    live.on_cells_wanted = [&] {
+        for (int i = 0; i < 4; i++) live.clear_later(i);
+    };
+    live.info();
+    LiveEngine::Pause pause(live);
+    std::vector<uint32_t> requests;
+    for (int i = 0; i < 4; i++) requests.push_back(live.submit(endless(i, long_prompt(600, i + 1), 20)));
+    pause.go();
+    for (const uint32_t request : requests) CHECK_EQ(live.wait(request).end().generated_tokens, 20);
+    CHECK_EQ(live.stat("stowedTurns"), 0.0);
+}
+
+TEST(room_nobody_overtakes) {
+    LiveEngine live(options_of(4, 1024));
+    live.info();
+    LiveEngine::Pause pause(live);
+    const uint32_t first = live.submit(endless(0, long_prompt(600, 1), 200));
+    const uint32_t large = live.submit(endless(1, long_prompt(500, 2), 5));
+    const uint32_t small = live.submit(endless(2, chat({"My name is Mosoba."}), 5)); // there would be room for it
+    pause.go();
+    live.wait_until("the first to speak", [&] { return live.so_far(first).tokens.size() > 100; });
+    CHECK(live.so_far(small).tokens.empty() && live.so_far(large).tokens.empty());
+    live.wait(first);
+    CHECK(live.so_far(small).tokens.empty());
+    live.wait_until("a call for cells", [&] { return live.cells_asked() > 0; });
+    live.clear_now(0);
+    CHECK_EQ(live.wait(small).end().generated_tokens, 5);
+    CHECK_EQ(live.wait(large).end().generated_tokens, 5);
+    CHECK_EQ(live.stat("stowedTurns"), 0.0);
+}
+
+// What will be shared is not counted twice: these fit only because of that.
+TEST(room_what_turns_share_is_counted_once) {
+    LiveEngine live(options_of(8, 1024));
+    live.info();
+    LiveEngine::Pause pause(live);
+    std::vector<uint32_t> requests;
+    for (int i = 0; i < 8; i++) {
+        Tokens prompt = long_prompt(600);
+        prompt.resize(550);
+        prompt.push_back(300 + i);
+        requests.push_back(live.submit(endless(i, prompt, 20)));
+    }
+    pause.go();
+    live.wait_until("all to speak together", [&] { return live.stat("generatedTokens") > 8; });
+    for (const uint32_t request : requests) CHECK_EQ(live.wait(request).end().generated_tokens, 20);
+    CHECK_EQ(live.cells_asked(), 0);
+    CHECK_EQ(live.stat("stowedTurns"), 0.0);
+    CHECK_EQ(live.stat("usedCells"), 550.0 + 8 * 20);
+}
+
+TEST(room_a_turn_that_waits_can_be_cancelled) {
+    LiveEngine live(options_of(3, 1024));
+    live.info();
+    LiveEngine::Pause pause(live);
+    const uint32_t first = live.submit(endless(0, long_prompt(600, 1), 300));
+    const uint32_t second = live.submit(endless(1, long_prompt(500, 2), 5));
+    const uint32_t third = live.submit(endless(2, chat({"My name is Mosoba."}), 5));
+    pause.go();
+    live.wait_until("the first to speak", [&] { return live.so_far(first).tokens.size() > 10; });
+    live.engine().cancel(second);
+    const Reply reply = live.wait(second);
+    CHECK_EQ(reply.reason(), "cancelled");
+    CHECK_EQ(reply.end().prompt_tokens, 500);
+    CHECK_EQ(live.wait(third).end().generated_tokens, 5); // nobody is before it any more
+    CHECK(live.so_far(first).ends.empty());
+}
+
+TEST(room_closing_ends_turns_that_wait) {
+    LiveEngine live(options_of(3, 1024));
+    live.info();
+    LiveEngine::Pause pause(live);
+    const uint32_t first = live.submit(endless(0, long_prompt(600, 1), 300));
+    const uint32_t second = live.submit(endless(1, long_prompt(500, 2), 5));
+    pause.go();
+    live.wait_until("the first to speak", [&] { return !live.so_far(first).tokens.empty(); });
+    live.engine().close();
+    CHECK_EQ(live.wait(second).code(), "MODEL_CLOSED");
+}
+
+// The KV of a turn that waits is cells too: older ones come first.
+TEST(room_a_turn_that_waits_gives_up_its_cells_to_older_ones) {
+    LiveEngine live(options_of(3, 1024));
+    live.run(endless(2, long_prompt(500, 3), 1));
+    LiveEngine::Pause pause(live);
+    const uint32_t first = live.submit(endless(0, long_prompt(300, 1), 20));
+    const uint32_t second = live.submit(endless(1, long_prompt(400, 2), 20));
+    const uint32_t third = live.submit(endless(2, long_prompt(500, 3), 20));
+    pause.go();
+    CHECK_EQ(live.wait(first).end().generated_tokens, 20);
+    CHECK_EQ(live.wait(second).end().generated_tokens, 20);
+    live.clear_now(0);
+    live.clear_now(1);
+    const Reply reply = live.wait(third);
+    CHECK_EQ(reply.end().cached_tokens, 499);
+    CHECK_EQ(reply.text, text_alone(endless(2, long_prompt(500, 3), 20)));
+    CHECK_EQ(live.stat("prefilledTokens"), 500.0 + 300 + 400 + 1); // its KV came back
+}
+
+// A turn that gives way takes along only what nobody else holds, and finds the rest where it was.
+TEST(room_a_turn_that_gives_way_leaves_what_is_shared) {
+    LiveEngine live(options_of(2, 768));
+    live.info();
+    Tokens prompts[2];
+    for (int i = 0; i < 2; i++) {
+        prompts[i] = long_prompt(600);
+        prompts[i].resize(500);
+        prompts[i].push_back(300 + i);
+    }
+    LiveEngine::Pause pause(live);
+    const uint32_t old = live.submit(endless(0, prompts[0], 150));
+    const uint32_t young = live.submit(endless(1, prompts[1], 150));
+    pause.go();
+    live.wait(old);
+    CHECK(live.stat("stowedTurns") > 0);
+    CHECK(live.stat("copiedBytes") < 2.0 * 150 * 2100); // once out, once in
+    live.clear_now(0);
+    const Reply reply = live.wait(young);
+    CHECK_EQ(reply.end().generated_tokens, 150);
+    CHECK_EQ(reply.text, text_alone(endless(1, prompts[1], 150)));
+    CHECK_EQ(live.stat("prefilledTokens"), 502.0);
+}
+
+// Prompts that share this and that, in a pool for a third of them: all come to their end, and say what they say alone.
+TEST(room_everything_at_once) {
+    static const std::vector<std::string> questions = {"My name is Mosoba.", "Count from 3 to 9.", "Tell me a story."};
+    for (uint32_t seed = 1; seed <= 4; seed++) {
+        std::mt19937 random(seed);
+        LiveEngine live(options_of(12, 768, 64)), alone(options_of(1));
+        live.on_cells_wanted = [&] {
+            for (int i = 0; i < 12; i++) live.clear_later(i);
+        };
+        live.info();
+        for (int round = 0; round < 3; round++) {
+            LiveEngine::Pause pause(live);
+            std::vector<std::pair<uint32_t, SubmitOptions>> turns;
+            for (int i = 0; i < 12; i++) {
+                Tokens prompt = long_prompt(500, 1 + static_cast<int>(random() % 3));
+                prompt.resize(20 + random() % 400);
+                const Tokens question = chat({questions[random() % questions.size()]});
+                prompt.insert(prompt.end(), question.begin(), question.end());
+                const SubmitOptions options = endless(i, prompt, 10 + static_cast<int>(random() % 150));
+                turns.emplace_back(live.submit(options), options);
+            }
+            pause.go();
+            for (auto& [request, options] : turns) {
+                const Reply reply = live.wait(request);
+                CHECK_EQ(reply.reason(), "length");
+                CHECK_EQ(reply.end().generated_tokens, options.max_tokens);
+                if (options.sequence % 4 != round) continue;
+                options.sequence = 0;
+                options.max_tokens = 10; // far from the end of its words
+                CHECK_EQ(reply.text.substr(0, 10), alone.run(options).text.substr(0, 10));
+            }
+        }
+    }
 }

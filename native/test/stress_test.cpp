@@ -15,6 +15,7 @@ static const std::vector<std::string> questions = {"My name is Mosoba.", "Count 
 
 namespace {
 struct Parked { // what some thread has exported
+    int from;
     Tokens tokens;
     std::shared_ptr<const std::vector<uint8_t>> bytes;
 };
@@ -43,7 +44,7 @@ static void stress(uint32_t seed, uint32_t sequences, bool unified, bool close_e
         std::mt19937 random(seed * 100 + thread);
         const auto sequence = [&] { return static_cast<llama_seq_id>(random() % sequences); };
         for (int i = 0; i < 120; i++) {
-            switch (random() % 8) {
+            switch (random() % 9) {
             case 0:
             case 1:
             case 2: {
@@ -62,27 +63,30 @@ static void stress(uint32_t seed, uint32_t sequences, bool unified, bool close_e
             }
             case 3: live.engine().cancel(static_cast<uint32_t>(random() % 200)); break;
             case 4: {
-                // What a sequence holds is unknown here, so an import claims as many tokens and is often refused.
-                live.export_later(sequence(), [&](const Bytes& blob, const std::string& code) {
+                // What a sequence holds is unknown here: many ranges are not there, and the tokens are an invention.
+                const int from = unified && random() % 2 ? static_cast<int>(random() % 20) : 0;
+                const int to = from + 1 + static_cast<int>(random() % 20);
+                live.export_later(sequence(), from, to, [&, from, to](const Bytes& blob, const std::string& code) {
                     if (!code.empty()) return;
                     std::lock_guard<std::mutex> lock(mutex);
                     if (parked.size() > 20) parked.erase(parked.begin());
                     parked.push_back(
-                        {Tokens(1 + blob.size / 2200, 7),
+                        {from, Tokens(static_cast<size_t>(to - from), 7),
                          std::make_shared<const std::vector<uint8_t>>(blob.data.get(), blob.data.get() + blob.size)});
                 });
                 break;
             }
             case 5: {
-                Parked some{Tokens(5, 7), std::make_shared<const std::vector<uint8_t>>(100)};
+                Parked some{0, Tokens(5, 7), std::make_shared<const std::vector<uint8_t>>(100)};
                 {
                     std::lock_guard<std::mutex> lock(mutex);
                     if (!parked.empty()) some = parked[random() % parked.size()];
                 }
-                live.import_later(sequence(), some.tokens, some.bytes);
+                live.import_later(sequence(), some.from, some.tokens, some.bytes);
                 break;
             }
             case 6: live.clear_later(sequence()); break;
+            case 7: live.adopt_later(sequence(), chat({questions[random() % questions.size()]})); break;
             default: live.engine().stats(); std::this_thread::sleep_for(std::chrono::milliseconds(random() % 8));
             }
         }
