@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import { Emitter } from './emitter.js';
 import { resolveResumeOptions, type ResolvedSessionOptions, type SessionSettings } from './options.js';
-import type { KvReference, SessionRecord } from './record.js';
+import { systemMessages } from './overflow.js';
+import type { SessionRecord } from './record.js';
 import { SessionKv } from './residency.js';
 import { NO_TOKENS } from './tokens.js';
-import type { Message, SessionEvents, SessionOptions } from './types.js';
+import type { Message, ResumeOptions, SessionEvents } from './types.js';
 
 /** A turn in the making. */
 export interface Stoppable {
@@ -15,8 +15,12 @@ export interface Stoppable {
 export interface TurnOutcome {
   /** What was said and answered; empty for completions and for turns that came to nothing. */
   messages: readonly Message[];
-  /** All tokens of prompt and reply; absent when the turn came to nothing. */
-  tokens?: Int32Array;
+  /** All tokens of prompt and reply. */
+  tokens: Int32Array;
+  /** How many of them have KV now. */
+  kvTokens: number;
+  /** How many of the oldest messages had to go for it, not counting the system's. */
+  dropped: number;
 }
 
 /**
@@ -38,8 +42,10 @@ export class Conversation {
   version = 0;
   /** A record on its way to the store, or whose write failed. */
   doubtful: Uint8Array | undefined;
-  /** The KV in the store, if any. */
-  savedKv: KvReference | undefined;
+  /** How many of `tokens` had KV when the last turn ended. */
+  kvTokens = 0;
+  /** The expiry that its listeners were told of. */
+  warnedOf: number | undefined;
   /** Something has changed since the record was written. */
   dirty = true;
   /** Turns that wait or run, in order. */
@@ -60,9 +66,7 @@ export class Conversation {
     this.messages = options.messages;
     this.createdAt = createdAt;
     this.modifiedAt = createdAt;
-    this.kv.onParked = () => {
-      this.events.emit('parked', { tier: this.kv.tier });
-    };
+    this.kv.rank = rank(options.settings);
   }
 
   /** The conversation that a record keeps. Tokens of another model mean nothing to this one. */
@@ -75,14 +79,36 @@ export class Conversation {
     conversation.modifiedAt = record.modifiedAt;
     if (record.fingerprint === fingerprint) {
       conversation.tokens = record.tokens;
-      conversation.savedKv = record.kv;
+      conversation.kvTokens = record.kvTokens;
     }
     conversation.dirty = false;
     return conversation;
   }
 
+  /** A new one that has said the first so many messages, which are these tokens. */
+  forked(id: string, messages: number, tokens: Int32Array): Conversation {
+    const fork = new Conversation({
+      id,
+      settings: structuredClone(this.settings),
+      metadata: { ...this.metadata },
+      messages: structuredClone(this.messages.slice(0, messages)),
+    });
+    fork.tokens = tokens;
+    fork.kvTokens = Math.min(this.kvTokens, tokens.length);
+    return fork;
+  }
+
+  /** Goes back to its first so many messages, which are these tokens. */
+  rewind(messages: number, tokens: Int32Array): void {
+    this.messages.length = messages;
+    this.tokens = tokens;
+    this.kvTokens = Math.min(this.kvTokens, tokens.length);
+    this.modifiedAt = Date.now();
+    this.dirty = true;
+  }
+
   toRecord(fingerprint: string): SessionRecord {
-    const { id, createdAt, modifiedAt, messages, metadata, settings, tokens, savedKv } = this;
+    const { id, createdAt, modifiedAt, messages, metadata, settings, tokens, kvTokens } = this;
     return {
       id,
       createdAt,
@@ -92,8 +118,13 @@ export class Conversation {
       settings,
       fingerprint,
       tokens,
-      ...(savedKv && { kv: savedKv }),
+      kvTokens,
     };
+  }
+
+  /** What the store may have KV of. */
+  get usableTokens(): Int32Array {
+    return this.tokens.subarray(0, this.kvTokens);
   }
 
   get state(): 'idle' | 'queued' | 'running' | 'closed' {
@@ -108,11 +139,12 @@ export class Conversation {
   }
 
   /** @throws TypeError, RangeError for wrong options */
-  reconfigure(options: Partial<SessionOptions> | undefined): void {
+  reconfigure(options: ResumeOptions | undefined): void {
     if (options === undefined) return;
     const { metadata, settings } = resolveResumeOptions(this, options);
     this.metadata = metadata;
     this.settings = settings;
+    this.kv.rank = rank(settings);
     this.dirty = true;
   }
 
@@ -129,26 +161,36 @@ export class Conversation {
     this.onOvertaken();
   }
 
-  /** What the template renders, as JSON, with `added` at the end. */
-  promptJson(added: readonly Message[]): string {
+  /**
+   * What the template renders, as JSON: the system messages, those from `first` to before `end`, and `added`.
+   * @param first default: all @param end default: all
+   */
+  promptJson(added: readonly Message[], first: number = 0, end: number = Infinity): string {
     const { system } = this.settings;
-    const all = [...(system === undefined ? [] : [{ role: 'system', content: system }]), ...this.messages, ...added];
+    const opening = systemMessages(this.messages);
+    const all = [
+      ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+      ...this.messages.slice(0, Math.min(opening, end)),
+      ...this.messages.slice(Math.max(opening, first), end),
+      ...added,
+    ];
     // Unpaired surrogates, which JSON would escape and UTF-8 can't say, become U+FFFD.
     return JSON.stringify(all, (key, value: unknown) => (key === 'interrupted' ? undefined : wellFormed(value)));
   }
 
   add(outcome: TurnOutcome): void {
+    this.messages.splice(systemMessages(this.messages), outcome.dropped);
     this.messages.push(...outcome.messages);
-    if (outcome.tokens !== undefined) this.tokens = outcome.tokens;
+    this.tokens = outcome.tokens;
+    this.kvTokens = outcome.kvTokens;
     this.modifiedAt = Date.now();
     this.dirty = true;
   }
+}
 
-  /** Names the KV of these tokens in the store. The session's id is part of it: no two sessions share a page as yet. */
-  pageKey(fingerprint: string, kvFormat: string, tokens: Int32Array): string {
-    const hash = createHash('sha256').update(JSON.stringify([this.id, fingerprint, kvFormat]));
-    return hash.update(tokens).digest('hex');
-  }
+/** Who leaves the device later. */
+function rank({ priority, pinned }: SessionSettings): number {
+  return pinned ? Infinity : priority;
 }
 
 function wellFormed(value: unknown): unknown {

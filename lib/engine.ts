@@ -66,12 +66,16 @@ export class Engine {
     this.#native.cancel(request);
   }
 
-  exportSequence(sequence: number): Promise<Uint8Array> {
-    return typed(() => this.#native.exportSequence(sequence));
+  adoptPrefix(sequence: number, tokens: Int32Array): Promise<number> {
+    return typed(() => this.#native.adoptPrefix(sequence, tokens));
   }
 
-  importSequence(sequence: number, tokens: Int32Array, bytes: Uint8Array, trusted: boolean): Promise<boolean> {
-    return typed(() => this.#native.importSequence(sequence, tokens, bytes, trusted));
+  exportKv(sequence: number, from: number, to: number): Promise<Uint8Array> {
+    return typed(() => this.#native.exportKv(sequence, from, to));
+  }
+
+  importKv(sequence: number, from: number, tokens: Int32Array, kv: Uint8Array, trusted: boolean): Promise<boolean> {
+    return typed(() => this.#native.importKv(sequence, from, tokens, kv, trusted));
   }
 
   clearSequence(sequence: number): Promise<void> {

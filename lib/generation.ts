@@ -4,17 +4,13 @@ import { sessionClosed, type Host, type Operation, type Waiting } from './host.j
 import { keepRecord } from './keeping.js';
 import type { RequestEnd } from './native.js';
 import type { ResolvedTurnOptions } from './options.js';
+import { shorten, systemMessages } from './overflow.js';
 import { joinTokens } from './tokens.js';
 import { TurnSource, type Turn } from './turn.js';
 import type { Message, Timings } from './types.js';
 
 /** What a turn goes on from: messages to add to the conversation, or a prompt of its own. */
 export type TurnInput = { messages: readonly Message[] } | { prompt: string | Int32Array };
-
-/** Cells a turn is admitted with beyond its prompt. If it needs more, the engine makes a younger turn give way. */
-const HEADROOM = 128;
-/** Fewer than most texts have, so that the estimate of a prompt's length errs on the safe side. */
-const CHARACTERS_PER_TOKEN = 3;
 
 /** Runs one turn: waits, takes a sequence, restores and prefills, generates, keeps what came of it, replies. */
 export class Generation implements Operation {
@@ -33,6 +29,8 @@ export class Generation implements Operation {
   #unwatch: () => void = () => undefined;
   #text = '';
   #generated: number[] = [];
+  /** Messages that had to go for it. */
+  #dropped: Message[] = [];
 
   constructor(host: Host, conversation: Conversation, input: TurnInput, options: ResolvedTurnOptions) {
     this.#host = host;
@@ -71,7 +69,7 @@ export class Generation implements Operation {
   }
 
   hasRoom(): boolean {
-    return this.#host.residency.fits(this.#conversation.kv, this.#cells());
+    return this.#host.residency.fits(this.#conversation.kv);
   }
 
   refuse(error: Error): void {
@@ -94,7 +92,7 @@ export class Generation implements Operation {
   async #go(admittedAt: number): Promise<void> {
     const { residency } = this.#host;
     const { kv } = this.#conversation;
-    const sequence = residency.seat(kv, this.#cells());
+    const sequence = residency.seat(kv);
     let kvHolds: Int32Array | undefined;
     try {
       const prompt = await this.#prompt();
@@ -107,11 +105,10 @@ export class Generation implements Operation {
       }
       const submittedAt = performance.now();
       const end = await this.#generate(sequence, prompt);
+      residency.worth.computed(end.promptTokens - end.cachedTokens, end.prefillMs);
       const tokens = joinTokens(prompt, this.#generated);
       kvHolds = tokens.subarray(0, end.kvTokens);
-      // Others may have the sequence while the disk writes.
-      residency.release(kv, kvHolds);
-      await this.#finish(end, tokens, {
+      const finished = this.#finish(end, tokens, {
         queueMs: admittedAt - this.#sentAt,
         restoreMs: submittedAt - preparedAt,
         prefillMs: end.prefillMs,
@@ -119,19 +116,31 @@ export class Generation implements Operation {
         generateMs: end.generateMs,
         tokensPerSecond: end.generateMs > 0 ? ((end.generatedTokens - 1) * 1000) / end.generateMs : 0,
       });
+      // Others may have the sequence while the disk writes.
+      kv.recorded = finished.catch(() => undefined);
+      residency.release(kv, kvHolds);
+      await finished;
     } finally {
       if (kvHolds === undefined) residency.release(kv);
     }
   }
 
   /** The whole prompt as tokens; long texts are tokenised on another thread. */
-  #prompt(): Promise<Int32Array> {
-    const { engine } = this.#host;
-    if ('messages' in this.#input) {
-      return engine.prepareChat(this.#conversation.promptJson(this.#input.messages), this.#conversation.tokens);
+  async #prompt(): Promise<Int32Array> {
+    const { engine, info } = this.#host;
+    if (!('messages' in this.#input)) {
+      const { prompt } = this.#input;
+      return typeof prompt === 'string' ? engine.prepareText(prompt) : prompt;
     }
-    const { prompt } = this.#input;
-    return typeof prompt === 'string' ? engine.prepareText(prompt) : Promise.resolve(prompt);
+    const added = this.#input.messages;
+    const { messages, settings, tokens } = this.#conversation;
+    const render = (first: number): Promise<Int32Array> =>
+      engine.prepareChat(this.#conversation.promptJson(added, first), tokens);
+    const prompt = await render(0);
+    if (settings.overflow !== 'dropOldest') return prompt;
+    const shortened = await shorten(prompt, messages, render, info.sessionTokens, this.#options.maxTokens);
+    this.#dropped = messages.slice(systemMessages(messages), shortened.first);
+    return shortened.prompt;
   }
 
   #generate(sequence: number, tokens: Int32Array): Promise<RequestEnd> {
@@ -158,7 +167,7 @@ export class Generation implements Operation {
     const interrupted = failure !== undefined || end.reason === 'cancelled';
     // A turn that came to nothing leaves the conversation as it was.
     if (!interrupted || this.#text !== '') {
-      this.#conversation.add(this.#outcome(tokens, interrupted));
+      this.#conversation.add(this.#outcome(tokens, end.kvTokens, interrupted));
       await keepRecord(this.#host, this.#conversation);
     }
     if (failure !== undefined || end.reason === 'error') {
@@ -169,10 +178,11 @@ export class Generation implements Operation {
     this.#resolve(end.reason, { promptTokens, cachedTokens, generatedTokens }, timings);
   }
 
-  #outcome(tokens: Int32Array, interrupted: boolean): TurnOutcome {
-    if (!('messages' in this.#input)) return { messages: [], tokens };
+  #outcome(tokens: Int32Array, kvTokens: number, interrupted: boolean): TurnOutcome {
+    const kept = { tokens, kvTokens, dropped: this.#dropped.length };
+    if (!('messages' in this.#input)) return { ...kept, messages: [] };
     const answer: Message = { role: 'assistant', content: this.#text, ...(interrupted && { interrupted }) };
-    return { messages: [...this.#input.messages, answer], tokens };
+    return { ...kept, messages: [...this.#input.messages, answer] };
   }
 
   /** Stopped before the engine had it. */
@@ -190,7 +200,7 @@ export class Generation implements Operation {
     const { counters } = this.#host;
     counters.turns++;
     if (finishReason === 'cancelled') counters.cancelledTurns++;
-    const reply = { text: this.#text, finishReason, usage, timings };
+    const reply = { text: this.#text, finishReason, usage, timings, dropped: this.#dropped };
     this.#leave();
     this.#source.resolve(reply);
     this.#conversation.events.emit('turn', reply);
@@ -234,17 +244,6 @@ export class Generation implements Operation {
   #isStopped(): boolean {
     if (this.#conversation.closed) this.#stopped ??= sessionClosed(this.#conversation.id);
     return this.#stopped !== undefined;
-  }
-
-  #cells(): number {
-    const said = 'messages' in this.#input ? this.#conversation.tokens.length : 0;
-    const added =
-      'messages' in this.#input ? this.#input.messages.map((message) => message.content) : [this.#input.prompt];
-    const length = added.reduce(
-      (sum, part) => sum + Math.ceil(typeof part === 'string' ? part.length / CHARACTERS_PER_TOKEN : part.length),
-      0,
-    );
-    return Math.min(said + length + HEADROOM, this.#host.info.sessionTokens);
   }
 }
 

@@ -39,8 +39,12 @@ export class Host {
   readonly residency: Residency;
   readonly store: SessionStore;
   readonly durability: Durability;
+  /** After so long without a turn a session leaves the device. */
+  readonly idleMs: number;
   /** Every session that is open in this process, by id. */
   readonly open: Map<string, Conversation> = new Map();
+  /** Sessions on their way into `open`, or out of the store, by id: whoever wants one of them waits. */
+  readonly opening: Map<string, Promise<unknown>> = new Map();
   readonly counters: TurnCounters = { turns: 0, cancelledTurns: 0, failedTurns: 0, corruptRecords: 0 };
   readonly #queue: TurnQueue<Operation, Conversation>;
   #running = 0;
@@ -56,6 +60,7 @@ export class Host {
     store: SessionStore;
     durability: Durability;
     maxQueued: number;
+    idleMs: number;
   }) {
     this.engine = parts.engine;
     this.info = parts.info;
@@ -63,6 +68,7 @@ export class Host {
     this.residency = parts.residency;
     this.store = parts.store;
     this.durability = parts.durability;
+    this.idleMs = parts.idleMs;
     this.#queue = new TurnQueue({ limit: parts.maxQueued });
     parts.residency.onRoom = () => {
       this.#pump();

@@ -2,6 +2,7 @@
 export { AbortError, LlamaError, type ErrorCode } from './errors.js';
 export { loadModel } from './load.js';
 export type { Model } from './model.js';
+export { SessionPool, type AcquireOptions, type SessionPoolOptions } from './pool.js';
 export type { Session } from './session.js';
 export { DirectoryStore } from './stores/directory.js';
 export { MemoryStore } from './stores/memory.js';

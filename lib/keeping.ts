@@ -1,11 +1,10 @@
 /** Moves sessions between this process and the store or a file: records always, KV where it helps. */
 import type { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
-import { writeExport } from './exportfile.js';
+import { writeExport, type OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
-import { decodePage, encodePage } from './page.js';
+import { infoOf } from './info.js';
 import { encodeRecord } from './record.js';
-import type { HeldKv } from './residency.js';
 import { commonPrefix } from './tokens.js';
 
 /**
@@ -21,6 +20,8 @@ export async function keepRecord(host: Host, conversation: Conversation): Promis
   try {
     conversation.version = await host.store.putRecord(conversation.id, bytes, {
       expected: conversation.version,
+      info: infoOf(conversation),
+      pages: pageKeys(host, conversation),
       durability: host.durability,
       ...(expiresAt !== undefined && { expiresAt }),
     });
@@ -30,6 +31,11 @@ export async function keepRecord(host: Host, conversation: Conversation): Promis
   }
   conversation.doubtful = undefined;
   conversation.dirty = false;
+}
+
+/** Of all pages that the record can use, wherever they are. */
+function pageKeys({ info, residency }: Host, { usableTokens }: Conversation): string[] {
+  return info.portableKv ? residency.namesOf(usableTokens).map(({ key }) => key) : [];
 }
 
 /** A write that failed may have arrived all the same: then it is ours, and no conflict. */
@@ -44,25 +50,16 @@ async function settleDoubtfulWrite(host: Host, conversation: Conversation): Prom
 
 /** Writes record and KV. What the store has already is not written again. */
 export async function keepAll(host: Host, conversation: Conversation): Promise<void> {
-  const replaced = await keepKv(host, conversation);
+  const { residency, durability, info } = host;
+  const { kv } = conversation;
   await keepRecord(host, conversation);
-  // After the record that no longer names it: a crash in between leaves a page too many, never one too few.
-  if (replaced !== undefined) await host.store.deletePage?.(replaced);
-}
-
-/** Makes the saved KV what the session comes back with. Whatever is wrong with it is a cache miss. */
-export function useSavedKv(host: Host, conversation: Conversation): void {
-  const read = async (): Promise<HeldKv | undefined> => {
-    const { savedKv, tokens } = conversation;
-    const page = savedKv && (await host.store.getPage?.(savedKv.key).catch(() => undefined));
-    const content =
-      page && (await decodePage(page, { fingerprint: host.fingerprint, kvFormat: host.info.kvFormat, tokens }));
-    if (content !== undefined && !('problem' in content))
-      return { bytes: content.kv, tokens: tokens.subarray(0, content.tokens) };
-    host.residency.counters.kvMisses++;
-    return undefined;
-  };
-  conversation.kv.fetch = conversation.savedKv === undefined ? undefined : read;
+  if (!residency.tiers.keepsPages || !info.portableKv || !isTrue(conversation)) return;
+  for (const page of residency.pagesOf(kv)) {
+    if (residency.tiers.isStored(page.key)) continue;
+    const bytes = await residency.read(kv, page);
+    if (bytes === undefined) return;
+    await residency.tiers.save(page, bytes, durability);
+  }
 }
 
 /** One portable file: the record, and the KV where there is any. @throws LlamaError STORE_FAILED */
@@ -71,43 +68,36 @@ export async function exportConversation(
   conversation: Conversation,
   path: string,
 ): Promise<{ bytes: number }> {
-  const kv = host.info.portableKv
-    ? usable((await host.residency.copy(conversation.kv)) ?? (await conversation.kv.fetch?.()), conversation)
-    : undefined;
-  const record = conversation.toRecord(host.fingerprint);
-  return writeExport(path, record, kv && { kvFormat: host.info.kvFormat, tokens: kv.tokens.length, bytes: kv.bytes });
+  const { residency, info } = host;
+  const { kv } = conversation;
+  const pages = info.portableKv && isTrue(conversation) ? residency.pagesOf(kv) : [];
+  return writeExport(path, conversation.toRecord(host.fingerprint), pages, (page) => residency.read(kv, page));
 }
 
-/** Removes record and KV. @returns whether there was a record */
-export async function forget(host: Host, id: string, pageKey: string | undefined): Promise<boolean> {
-  const existed = await host.store.deleteRecord(id);
-  if (pageKey !== undefined) await host.store.deletePage?.(pageKey);
-  return existed;
-}
-
-/** @returns the key of the page that the new one replaces */
-async function keepKv(host: Host, conversation: Conversation): Promise<string | undefined> {
-  const { store, residency, durability, fingerprint, info } = host;
-  if (store.putPage === undefined || !info.portableKv) return undefined;
-  const before = conversation.savedKv;
-  // Neither on the device nor in RAM: then it is where it was saved, or came from a file and is not saved yet.
-  const kv = usable(
-    (await residency.copy(conversation.kv)) ?? (before === undefined ? await conversation.kv.fetch?.() : undefined),
-    conversation,
-  );
-  if (kv === undefined) return undefined;
-  const key = conversation.pageKey(fingerprint, info.kvFormat, kv.tokens);
-  if (key === before?.key) return undefined;
-
-  const header = await encodePage({ fingerprint, kvFormat: info.kvFormat, tokens: kv.tokens }, kv.bytes);
-  await store.putPage(key, [header, kv.bytes], { durability });
-  conversation.savedKv = { key, tokens: kv.tokens.length, bytes: header.byteLength + kv.bytes.byteLength };
-  conversation.dirty = true;
-  useSavedKv(host, conversation);
-  return before?.key;
+/** Takes the KV in from an export file, page by page, as far as it is there and of use. */
+export async function takeKv(host: Host, conversation: Conversation, file: OpenExport): Promise<void> {
+  const { residency, info, durability } = host;
+  const { tiers } = residency;
+  const wanted = info.portableKv ? residency.namesOf(conversation.usableTokens) : [];
+  const pages = file.pages(wanted);
+  let kvTokens = 0;
+  for (let next = await pages.next(); ; next = await pages.next()) {
+    if (next.done === true) {
+      // Damaged, or of another model, version or page size: it costs prefill, nothing else.
+      if (next.value !== undefined || conversation.usableTokens.length < file.record.kvTokens)
+        tiers.counters.kvMisses++;
+      break;
+    }
+    const { page, kv } = next.value;
+    await tiers.add(page.key, Promise.resolve(kv), false);
+    // Lack of room for KV must not undo the import; it is counted.
+    if (tiers.keepsPages) await tiers.save(page, kv, durability).catch(() => undefined);
+    kvTokens = page.to;
+  }
+  residency.hold(conversation.kv, conversation.tokens.subarray(0, kvTokens));
 }
 
 /** KV of something that the record does not say (a turn that came to nothing) could never be used again. */
-function usable(kv: HeldKv | undefined, conversation: Conversation): HeldKv | undefined {
-  return kv !== undefined && commonPrefix(kv.tokens, conversation.tokens) === kv.tokens.length ? kv : undefined;
+function isTrue({ kv, tokens }: Conversation): boolean {
+  return commonPrefix(kv.tokens, tokens) === kv.tokens.length;
 }

@@ -8,13 +8,16 @@ import { Model } from './model.js';
 import type { EngineInfo, EngineOptions, ModelLayout } from './native.js';
 import { resolveLoadOptions } from './options.js';
 import type { ResolvedLoadOptions } from './resolved.js';
+import { PageNames } from './pages.js';
 import { Residency } from './residency.js';
 import { DirectoryStore } from './stores/directory.js';
 import { MemoryStore } from './stores/memory.js';
 import type { SessionStore } from './stores/store.js';
 import { typedStore } from './stores/typed.js';
+import { PageTiers } from './tiers.js';
 import { physicalCores } from './threads.js';
 import type { LoadOptions } from './types.js';
+import { RestoreWorth } from './worth.js';
 
 /**
  * Loads a GGUF model and starts its engine, without blocking the event loop.
@@ -35,7 +38,9 @@ export async function loadModel(path: string, options?: LoadOptions): Promise<Mo
     const [info, fingerprint] = await Promise.all([open(engine, file, resolved), fingerprintModel(file, layout)]);
     // An abort that came too late to end the load has closed the engine all the same.
     if (resolved.signal?.aborted === true) throw new AbortError('', resolved.signal.reason);
-    const residency = new Residency(engine, info, resolved.ramBytes);
+    const names = new PageNames(fingerprint, info.kvFormat, info.pages ? resolved.pageTokens : Infinity);
+    const tiers = new PageTiers(store, resolved.ramBytes);
+    const residency = new Residency(engine, info, names, tiers, new RestoreWorth(resolved.alwaysRestore));
     const host = new Host({
       engine,
       info,
@@ -44,6 +49,7 @@ export async function loadModel(path: string, options?: LoadOptions): Promise<Mo
       store,
       durability: resolved.durability,
       maxQueued: resolved.maxQueued,
+      idleMs: resolved.idleMs,
     });
     const { description, architecture, parameters, sizeBytes, trainedContext, vocabularySize, devices } = info;
     return new Model(
@@ -103,10 +109,10 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
 }
 
 /** A store of ours is closed with the model; one that was passed in may serve other models. */
-function storeOf({ store }: ResolvedLoadOptions): { store: SessionStore; close: () => Promise<void> } {
+function storeOf({ store, diskBytes }: ResolvedLoadOptions): { store: SessionStore; close: () => Promise<void> } {
   if (typeof store === 'object') return { store: typedStore(store), close: () => Promise.resolve() };
   if (store === undefined) return { store: new MemoryStore(), close: () => Promise.resolve() };
-  const directory = new DirectoryStore(store);
+  const directory = new DirectoryStore(store, diskBytes === undefined ? {} : { pageBytes: diskBytes });
   return { store: directory, close: () => directory.close() };
 }
 

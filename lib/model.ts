@@ -1,9 +1,8 @@
 import { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
-import { expireIdleSessions } from './expiry.js';
-import { readExport } from './exportfile.js';
+import { openExport } from './exportfile.js';
 import { modelClosed, type Host } from './host.js';
-import { forget, keepAll, useSavedKv } from './keeping.js';
+import { keepRecord, takeKv } from './keeping.js';
 import { listSessions } from './listing.js';
 import {
   checkId,
@@ -15,7 +14,8 @@ import {
 import { decodeRecord } from './record.js';
 import { closeConversation, deleteConversation, Session } from './session.js';
 import { checkTokens } from './tokens.js';
-import type { ModelInfo, ModelStats, SessionFilter, SessionInfo, SessionOptions } from './types.js';
+import type { ModelInfo, ModelStats, ResumeOptions, SessionFilter, SessionInfo, SessionOptions } from './types.js';
+import { keepUp } from './upkeep.js';
 
 /** Weights, vocabulary and the engine that runs them; hosts the sessions. Made by `loadModel()`. */
 export class Model implements AsyncDisposable {
@@ -26,9 +26,7 @@ export class Model implements AsyncDisposable {
   /** Of the sessions that are open. Weak: a session whose handle is dropped is closed. */
   readonly #handles = new Map<string, WeakRef<Session>>();
   readonly #dropped = new FinalizationRegistry<Conversation>((conversation) => void this.#onDropped(conversation));
-  /** Sessions on their way into `host.open`, by id, so that no two get one. */
-  readonly #opening = new Map<string, Promise<Session>>();
-  readonly #stopExpiry: () => void;
+  readonly #stopUpkeep: () => void;
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -36,7 +34,7 @@ export class Model implements AsyncDisposable {
     this.#host = host;
     this.info = info;
     this.#closeStore = closeStore;
-    this.#stopExpiry = expireIdleSessions(host, deleteConversation);
+    this.#stopUpkeep = keepUp(host, { open: deleteConversation, stored: deleteExpired });
   }
 
   /**
@@ -56,28 +54,34 @@ export class Model implements AsyncDisposable {
    * Opens a session that the store keeps; the one that is open in this process, if there is one. Its first turn restores the KV
    * that was saved with it.
    * @param options replace what was stored
-   * @throws LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, STORE_FAILED, MODEL_CLOSED
+   * @throws LlamaError SESSION_NOT_FOUND, SESSION_CONFLICT (another process has it open), SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH,
+   * STORE_FAILED, MODEL_CLOSED
    */
-  async resumeSession(id: string, options?: Partial<SessionOptions>): Promise<Session> {
+  async resumeSession(id: string, options?: ResumeOptions): Promise<Session> {
     this.#checkOpen();
     checkId(id);
-    await this.#opening.get(id)?.catch(() => undefined);
+    await this.#host.opening.get(id)?.catch(() => undefined);
     const open = this.#host.open.get(id);
     if (open !== undefined && !open.closed) {
       open.reconfigure(options);
       return this.#handle(open);
     }
     await open?.closing?.catch(() => undefined);
-    if (this.#opening.has(id)) return this.resumeSession(id, options); // somebody else was faster
-    return this.#openAs(id, async () => {
-      const stored = await this.#stored(id);
-      if (stored === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
-      const conversation = Conversation.fromRecord(decodeRecord(stored.bytes), this.#host.fingerprint);
-      conversation.version = stored.version;
-      conversation.reconfigure(options);
-      useSavedKv(this.#host, conversation);
-      return conversation;
-    });
+    if (this.#host.opening.has(id)) return this.resumeSession(id, options); // somebody else was faster
+    return this.#openAs(
+      id,
+      async () => {
+        const { fingerprint, residency } = this.#host;
+        const stored = await this.#stored(id);
+        if (stored === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
+        const conversation = Conversation.fromRecord(decodeRecord(stored.bytes), fingerprint);
+        conversation.version = stored.version;
+        conversation.reconfigure(options);
+        residency.presume(conversation.kv, conversation.usableTokens);
+        return conversation;
+      },
+      options?.takeOver,
+    );
   }
 
   /** The session of that id that is open in this process. */
@@ -103,7 +107,7 @@ export class Model implements AsyncDisposable {
       return true;
     }
     await open?.closing?.catch(() => undefined);
-    return forget(this.#host, id, await this.#storedPageKey(id));
+    return this.#host.store.deleteRecord(id);
   }
 
   /**
@@ -115,20 +119,21 @@ export class Model implements AsyncDisposable {
   async importSession(path: string, options?: { id?: string; replace?: boolean }): Promise<Session> {
     this.#checkOpen();
     checkImportOptions(path, options);
-    const { fingerprint, info, residency } = this.#host;
-    const { record, kv, kvProblem } = await readExport(path, { fingerprint, kvFormat: info.kvFormat });
-    if (kvProblem !== undefined) residency.counters.kvMisses++;
-    const id = options?.id ?? record.id;
-    if (options?.replace === true) await this.deleteSession(id);
-    return this.#openAs(id, async () => {
-      if ((await this.#stored(id)) !== undefined) throw exists(id);
-      const conversation = Conversation.fromRecord({ ...record, id }, fingerprint);
-      conversation.dirty = true;
-      const held = kv && { bytes: kv.kv, tokens: conversation.tokens.subarray(0, kv.tokens) };
-      conversation.kv.fetch = held && (() => Promise.resolve(held));
-      await keepAll(this.#host, conversation);
-      return conversation;
-    });
+    const file = await openExport(path);
+    try {
+      const id = options?.id ?? file.record.id;
+      if (options?.replace === true) await this.deleteSession(id);
+      return await this.#openAs(id, async () => {
+        if ((await this.#stored(id)) !== undefined) throw exists(id);
+        const conversation = Conversation.fromRecord({ ...file.record, id }, this.#host.fingerprint);
+        conversation.dirty = true;
+        await keepRecord(this.#host, conversation);
+        await takeKv(this.#host, conversation, file);
+        return conversation;
+      });
+    } finally {
+      await file.close();
+    }
   }
 
   /**
@@ -150,15 +155,17 @@ export class Model implements AsyncDisposable {
 
   /** What the counters mean is in docs/stats.md. After `close()`: the last ones of the layer above the engine. */
   stats(): ModelStats {
-    const { engine, residency, counters, open, queuedTurns } = this.#host;
+    const { engine, residency, counters, open, queuedTurns, store } = this.#host;
     return {
       ...engine.stats(),
       ...residency.counters,
+      ...residency.tiers.counters,
+      ...store.stats?.(),
       ...counters,
       openSessions: open.size,
       residentSessions: residency.residentCount,
       queuedTurns,
-      ramKvBytes: residency.ramBytes,
+      ramKvBytes: residency.tiers.ramBytes,
     };
   }
 
@@ -179,7 +186,7 @@ export class Model implements AsyncDisposable {
   async #close(): Promise<void> {
     const host = this.#host;
     host.closed = true;
-    this.#stopExpiry();
+    this.#stopUpkeep();
     host.refuseWaiting(modelClosed());
     for (const conversation of host.open.values()) {
       for (const turn of [...conversation.generations]) turn.stop(modelClosed());
@@ -190,31 +197,46 @@ export class Model implements AsyncDisposable {
       [...host.open.values()].map((conversation) => closeConversation(host, conversation)),
     );
     await host.engine.close();
+    await host.residency.tiers.written();
     await this.#closeStore();
     for (const result of closed) if (result.status === 'rejected') throw result.reason as Error;
   }
 
-  /** Lets `make` produce the session of that id, unless there is one. */
-  async #openAs(id: string, make: () => Promise<Conversation>): Promise<Session> {
-    if (this.#host.open.has(id) || this.#opening.has(id)) throw exists(id);
-    const opening = make().then((conversation) => {
+  /** Lets `make` produce the session of that id, unless there is one. @param takeOver although another process has it open */
+  async #openAs(id: string, make: () => Promise<Conversation>, takeOver: boolean = false): Promise<Session> {
+    if (this.#host.open.has(id) || this.#host.opening.has(id)) throw exists(id);
+    const opening = this.#claim(id, make, takeOver).then((conversation) => {
       this.#checkOpen();
       this.#host.open.set(id, conversation);
+      conversation.kv.onParked = () => {
+        conversation.events.emit('parked', { tier: this.#host.residency.tierOf(conversation.kv) });
+      };
       conversation.onOvertaken = () => void closeConversation(this.#host, conversation).catch(() => undefined);
       return this.#handle(conversation);
     });
-    this.#opening.set(id, opening);
+    this.#host.opening.set(id, opening);
     try {
       return await opening;
     } finally {
-      this.#opening.delete(id);
+      this.#host.opening.delete(id);
+    }
+  }
+
+  async #claim(id: string, make: () => Promise<Conversation>, takeOver: boolean): Promise<Conversation> {
+    const { store } = this.#host;
+    await store.claim?.(id, takeOver);
+    try {
+      return await make();
+    } catch (error) {
+      await store.release?.(id).catch(() => undefined); // else it lapses
+      throw error;
     }
   }
 
   #handle(conversation: Conversation): Session {
     const known = this.#handles.get(conversation.id)?.deref();
     if (known !== undefined && known.state !== 'closed') return known;
-    const session = new Session(this.#host, conversation);
+    const session = new Session(this.#host, conversation, (as, make) => this.#openAs(as, make));
     this.#handles.set(conversation.id, new WeakRef(session));
     this.#dropped.register(session, conversation);
     return session;
@@ -240,13 +262,8 @@ export class Model implements AsyncDisposable {
   async #stored(id: string): Promise<{ version: number; bytes: Uint8Array } | undefined> {
     const stored = await this.#host.store.getRecord(id);
     if (stored === undefined || (stored.expiresAt ?? Infinity) > Date.now()) return stored;
-    await forget(this.#host, id, pageKeyIn(stored.bytes));
+    await this.#host.store.deleteRecord(id);
     return undefined;
-  }
-
-  async #storedPageKey(id: string): Promise<string | undefined> {
-    const stored = await this.#host.store.getRecord(id);
-    return stored && pageKeyIn(stored.bytes);
   }
 
   #checkOpen(): void {
@@ -254,12 +271,14 @@ export class Model implements AsyncDisposable {
   }
 }
 
-/** Of a record that may be damaged: deleting it must work all the same. */
-function pageKeyIn(record: Uint8Array): string | undefined {
+/** One that is open nowhere, unless it has been used since it was found. */
+async function deleteExpired({ store }: Host, id: string): Promise<void> {
+  await store.claim?.(id, false);
   try {
-    return decodeRecord(record).kv?.key;
-  } catch {
-    return undefined;
+    const stored = await store.getRecord(id);
+    if ((stored?.expiresAt ?? Infinity) <= Date.now()) await store.deleteRecord(id);
+  } finally {
+    await store.release?.(id);
   }
 }
 

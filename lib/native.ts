@@ -54,6 +54,8 @@ export interface EngineInfo {
   kvFormat: string;
   /** False for memory kinds whose blobs can't be checked (recurrent, hybrid …): their KV is never taken from outside. */
   portableKv: boolean;
+  /** Whether KV can be taken and put back in ranges of tokens; else only whole sequences can. */
+  pages: boolean;
 }
 
 /**
@@ -130,14 +132,26 @@ export interface NativeEngine {
   submit(options: SubmitOptions): void;
   /** Honoured within one step. Unknown ids are ignored: the request may just have ended. */
   cancel(request: number): void;
-  /** The KV of an idle sequence, copied out; the sequence keeps it. */
-  exportSequence(sequence: number): Promise<Uint8Array>;
   /**
-   * Puts KV into an idle sequence in place of what it holds. False: refused (no room, or not what it claims to be), and the
-   * sequence is empty. `bytes` must not change until the promise settles.
+   * Gives an idle sequence the longest beginning of `tokens` that is on the device already: what it holds itself, or, where
+   * another sequence holds more, that one's cells, shared and not copied. What it held beyond is dropped.
+   * @returns how many of the tokens it holds now
+   */
+  adoptPrefix(sequence: number, tokens: Int32Array): Promise<number>;
+  /**
+   * The KV of the positions from `from` to before `to`, copied out in the breaks between steps; the sequence keeps it. It may
+   * be busy. Without `pages` only all of an idle one.
+   */
+  exportKv(sequence: number, from: number, to: number): Promise<Uint8Array>;
+  /**
+   * Puts KV behind the first `from` tokens that an idle sequence holds; what it held beyond is dropped. Without `pages` `from`
+   * must be 0. Cells that another sequence holds of the same tokens are shared instead of written. False: refused (no room, or
+   * not what it claims to be), and the sequence holds `from` tokens, or none without `pages`. `bytes` must not change until
+   * the promise settles.
+   * @param tokens of these positions
    * @param trusted bytes that never left this process
    */
-  importSequence(sequence: number, tokens: Int32Array, bytes: Uint8Array, trusted: boolean): Promise<boolean>;
+  importKv(sequence: number, from: number, tokens: Int32Array, bytes: Uint8Array, trusted: boolean): Promise<boolean>;
   clearSequence(sequence: number): Promise<void>;
   /** Counters since open. */
   stats(): Record<string, number>;

@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto';
-import { refusal, text } from './checks.js';
+import { integer, refusal, text } from './checks.js';
 import { LlamaError } from './errors.js';
 import { checkMessages } from './messages.js';
 import type {
@@ -14,13 +14,15 @@ import {
   filterCheck,
   idCheck,
   importCheck,
+  forkCheck,
   loadCheck,
+  resumeCheck,
   samplingCheck,
   sessionCheck,
   tokenizeCheck,
   turnCheck,
 } from './shapes.js';
-import type { LoadOptions, Sampling, SessionFilter, SessionOptions, TurnOptions } from './types.js';
+import type { LoadOptions, ResumeOptions, Sampling, SessionFilter, SessionOptions, TurnOptions } from './types.js';
 
 export type * from './resolved.js';
 export { checkMessages, toMessages } from './messages.js';
@@ -30,9 +32,8 @@ export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions
   loadCheck('options', given);
   if (given.encryption !== undefined)
     throw notYet('encryption', 'leave it out, or keep the store on an encrypted disk');
-  if (given.cache?.diskBytes !== undefined) throw notYet('cache.diskBytes', 'leave it out; the store is not bounded');
-  if (given.cache?.pageTokens !== undefined)
-    throw notYet('cache.pageTokens', 'leave it out; KV is kept as a whole per session');
+  if (given.cache?.diskBytes !== undefined && typeof given.store !== 'string')
+    throw new TypeError('cache.diskBytes goes with a store that is a path; give it to the store itself');
   const contextTokens = given.contextTokens ?? 'auto';
   return {
     gpuLayers: given.gpuLayers ?? 'auto',
@@ -44,8 +45,16 @@ export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions
     kvType: given.kvType ?? 'f16',
     durability: given.durability ?? 'always',
     ramBytes: given.cache?.ramBytes ?? 2 ** 30,
+    pageTokens: given.cache?.pageTokens ?? 256,
+    alwaysRestore: given.cache?.restore === 'always',
+    idleMs: given.cache?.idleMs ?? 60_000,
     maxQueued: given.maxQueued ?? 1024,
-    ...present({ store: given.store, onProgress: given.onProgress, signal: given.signal }),
+    ...present({
+      store: given.store,
+      diskBytes: given.cache?.diskBytes,
+      onProgress: given.onProgress,
+      signal: given.signal,
+    }),
   };
 }
 
@@ -56,7 +65,7 @@ export function resolveSessionOptions(given: SessionOptions = {}): ResolvedSessi
   if (given.system !== undefined && messages[0]?.role === 'system') {
     throw new TypeError('system and a system message at messages[0] exclude each other; give one of them');
   }
-  const settings = overlay({ sampling: {}, stop: [], priority: 0, overflow: 'error' }, given);
+  const settings = overlay({ sampling: {}, stop: [], priority: 0, pinned: false, overflow: 'error' }, given);
   return { id: given.id ?? randomUUID(), messages, metadata: { ...given.metadata }, settings };
 }
 
@@ -64,8 +73,8 @@ export function resolveSessionOptions(given: SessionOptions = {}): ResolvedSessi
  * Checks what `resumeSession()` was given and lays it over what the store kept. `sampling` and `metadata` are replaced as a
  * whole. @throws TypeError (for `id` and `messages` too, as both are the stored session's), RangeError, LlamaError NOT_SUPPORTED
  */
-export function resolveResumeOptions(stored: ResumedSession, given: Partial<SessionOptions> = {}): ResumedSession {
-  sessionCheck('options', given);
+export function resolveResumeOptions(stored: ResumedSession, given: ResumeOptions = {}): ResumedSession {
+  resumeCheck('options', given);
   for (const name of ['id', 'messages'] as const) {
     if (given[name] !== undefined) throw new TypeError(refusal(name, 'left out: the store has it', given[name]));
   }
@@ -109,10 +118,11 @@ export function checkId(id: unknown): asserts id is string {
 }
 
 function overlay(base: SessionSettings, given: SessionOptions): SessionSettings {
-  const settings: SessionSettings = {
+  return {
     sampling: copySampling(given.sampling ?? base.sampling),
     stop: [...(given.stop ?? base.stop)],
     priority: given.priority ?? base.priority,
+    pinned: given.pinned ?? base.pinned,
     overflow: given.overflow ?? base.overflow,
     ...present({
       system: given.system ?? base.system,
@@ -120,9 +130,6 @@ function overlay(base: SessionSettings, given: SessionOptions): SessionSettings 
       ttlMs: given.ttlMs ?? base.ttlMs,
     }),
   };
-  if (settings.overflow === 'dropOldest')
-    throw notYet("overflow 'dropOldest'", "use 'error' and start a new session on CONTEXT_FULL");
-  return settings;
 }
 
 function copySampling(sampling: Sampling): Sampling {
@@ -144,6 +151,17 @@ function notYet(what: string, instead: string): LlamaError {
 export function resolveListFilter(given: SessionFilter = {}): SessionFilter {
   filterCheck('filter', given);
   return present({ ...given });
+}
+
+/** Checks what `fork()` was given. @throws TypeError, RangeError */
+export function checkForkOptions(given: { id?: string; atMessage?: number } = {}, messages: number): void {
+  forkCheck('options', given);
+  if (given.atMessage !== undefined) checkMessageCount('options.atMessage', given.atMessage, messages);
+}
+
+/** Checks a number of messages to keep. @throws TypeError, RangeError */
+export function checkMessageCount(name: string, given: unknown, messages: number): void {
+  integer(0, messages)(name, given);
 }
 
 /** Checks what `importSession()` was given. @throws TypeError, RangeError */

@@ -1,60 +1,36 @@
 import { webcrypto } from 'node:crypto';
 import { integer, options, text, type Shape } from './checks.js';
-import { PREFIX_BYTES, seal, sealedBytes, sha256, tokenBytes, unseal } from './sealed.js';
+import { PREFIX_BYTES, seal, sealedBytes, sha256, unseal } from './sealed.js';
 
-/** What KV belongs to. A page of anything else is a cache miss, however well it is formed. */
-export interface PageIdentity {
-  /** Of the model. */
-  fingerprint: string;
-  /** `kvFormat` of the engine. */
-  kvFormat: string;
-  /** When a page is made: the tokens it covers. When one is read: those of the session, of which it must cover a beginning. */
-  tokens: Int32Array;
-}
-
-/** Why a page is of no use: damaged, or of another model, format or conversation. */
+/** Why a page is of no use: damaged, or another one than was asked for. */
 export type PageProblem = 'corrupt' | 'foreign';
 
-/** The KV of the first `tokens` tokens. */
-export interface PageContent {
-  /** A view into what was decoded. */
-  kv: Uint8Array;
-  tokens: number;
-}
-
-/** The bytes that tell a page's problem, or what follows its header. */
+/** What a page's header says of the KV that follows it. */
 export interface PageHeader {
   /** Of the header itself; the KV begins after it. */
   headerBytes: number;
   /** Of the KV. */
   kvBytes: number;
-  tokens: number;
   kvHash: string;
 }
 
 interface Fields {
-  fingerprint: string;
-  kvFormat: string;
-  tokens: number;
-  tokensHash: string;
+  key: string;
   kvBytes: number;
   kvHash: string;
 }
 
 const KIND = 'LSKVPAGE';
 const FORMAT = 1;
-/** Longest header that is believed: its texts are bounded by FIELDS. */
-const MOST_HEADER_BYTES = 65_536;
+/** Longest header that is believed. */
+const MOST_HEADER_BYTES = 4096;
 /** Bytes hashed at once: the copy that digest() makes of its input on this thread takes well below a millisecond. */
 const HASH_CHUNK = 2 ** 20;
 /** Chunks hashed at the same time, on as many threads of the pool; leaves some to file access. */
 const HASH_LANES = 2;
 
 const FIELDS: Shape<Fields> = {
-  fingerprint: text(0, 1024),
-  kvFormat: text(0, 1024),
-  tokens: integer(0, 2 ** 31 - 1),
-  tokensHash: text(64, 64),
+  key: text(64, 64),
   kvBytes: integer(0, Number.MAX_SAFE_INTEGER),
   kvHash: text(64, 64),
 };
@@ -63,37 +39,33 @@ const FIELDS: Shape<Fields> = {
  * The header to be written before the KV, which is not copied.
  * @param kv must not change until the page is written
  */
-export async function encodePage(identity: PageIdentity, kv: Uint8Array): Promise<Uint8Array> {
-  const fields: Fields = {
-    fingerprint: identity.fingerprint,
-    kvFormat: identity.kvFormat,
-    tokens: identity.tokens.length,
-    tokensHash: hashTokens(identity.tokens),
-    kvBytes: kv.byteLength,
-    kvHash: await hashLarge(kv),
-  };
+export async function pageHeader(key: string, kv: Uint8Array): Promise<Uint8Array> {
+  const fields: Fields = { key, kvBytes: kv.byteLength, kvHash: await hashLarge(kv) };
   return seal(KIND, FORMAT, [Buffer.from(JSON.stringify(fields))]);
 }
 
-/** The KV in a page from outside (R12). Never throws: what is no good is a cache miss, and its problem is counted. */
+/** The KV in a page from outside (R12), as a view into it. Never throws: what is no good is a cache miss. */
 export async function decodePage(
   page: Uint8Array,
-  expected: PageIdentity,
-): Promise<PageContent | { problem: PageProblem }> {
-  const header = decodePageHeader(page, page.byteLength, expected);
+  key: string,
+): Promise<{ kv: Uint8Array } | { problem: PageProblem }> {
+  const header = decodePageHeader(page, page.byteLength, key);
   if ('problem' in header) return header;
-  return checkPage(header, page.subarray(header.headerBytes));
+  const end = header.headerBytes + header.kvBytes;
+  if (end !== page.byteLength) return { problem: 'corrupt' };
+  const kv = page.subarray(header.headerBytes, end);
+  return (await isWhole(header, kv)) ? { kv } : { problem: 'corrupt' };
 }
 
 /**
  * What a page's beginning says, before the rest is read.
- * @param beginning at least the header, where the page has as much
- * @param pageBytes of the whole page
+ * @param beginning at least the header, where there is as much
+ * @param mostBytes that the whole page can have
  */
 export function decodePageHeader(
   beginning: Uint8Array,
-  pageBytes: number,
-  expected: PageIdentity,
+  mostBytes: number,
+  key: string,
 ): PageHeader | { problem: PageProblem } {
   const headerBytes = sealedBytes(KIND, beginning.subarray(0, PREFIX_BYTES));
   if (headerBytes === undefined || headerBytes > Math.min(MOST_HEADER_BYTES, beginning.byteLength))
@@ -101,16 +73,14 @@ export function decodePageHeader(
   const body = unseal(KIND, FORMAT, beginning.subarray(0, headerBytes));
   if (body === 'newer') return { problem: 'foreign' };
   const fields = body === 'damaged' ? undefined : parse(body);
-  if (fields === undefined) return { problem: 'corrupt' };
-  if (!isOurs(fields, expected)) return { problem: 'foreign' };
-  if (headerBytes + fields.kvBytes !== pageBytes) return { problem: 'corrupt' };
-  return { headerBytes, kvBytes: fields.kvBytes, tokens: fields.tokens, kvHash: fields.kvHash };
+  if (fields === undefined || headerBytes + fields.kvBytes > mostBytes) return { problem: 'corrupt' };
+  if (fields.key !== key) return { problem: 'foreign' };
+  return { headerBytes, kvBytes: fields.kvBytes, kvHash: fields.kvHash };
 }
 
 /** Whether this is the KV that the header speaks of. */
-export async function checkPage(header: PageHeader, kv: Uint8Array): Promise<PageContent | { problem: PageProblem }> {
-  if (kv.byteLength !== header.kvBytes || (await hashLarge(kv)) !== header.kvHash) return { problem: 'corrupt' };
-  return { kv, tokens: header.tokens };
+export async function isWhole(header: PageHeader, kv: Uint8Array): Promise<boolean> {
+  return kv.byteLength === header.kvBytes && (await hashLarge(kv)) === header.kvHash;
 }
 
 /** How much of a page's beginning holds its header for certain. */
@@ -124,19 +94,6 @@ function parse(body: Uint8Array): Fields | undefined {
   } catch {
     return undefined;
   }
-}
-
-function isOurs(fields: Fields, expected: PageIdentity): boolean {
-  if (fields.fingerprint !== expected.fingerprint || fields.kvFormat !== expected.kvFormat) return false;
-  // A page may be older than the record: it then covers fewer tokens, but these must be the same.
-  return (
-    fields.tokens <= expected.tokens.length &&
-    fields.tokensHash === hashTokens(expected.tokens.subarray(0, fields.tokens))
-  );
-}
-
-function hashTokens(tokens: Int32Array): string {
-  return sha256(tokenBytes(tokens)).toString('hex');
 }
 
 /** SHA-256 over the SHA-256s of the chunks, computed on the pool: one digest() of 100 MB would copy it on this thread first. */

@@ -6,16 +6,6 @@ import { seal, tokenBytes, tokensFrom, unseal } from './sealed.js';
 import { idCheck, metadataCheck, SETTINGS } from './shapes.js';
 import type { Message } from './types.js';
 
-/** Where the KV of a session lies in the store. */
-export interface KvReference {
-  /** The page's key. */
-  key: string;
-  /** How many of the record's tokens it covers, from the first on. */
-  tokens: number;
-  /** Of the page, header included. */
-  bytes: number;
-}
-
 /** The durable truth of a session. Everything else, its KV above all, can be made from it. */
 export interface SessionRecord {
   id: string;
@@ -29,19 +19,14 @@ export interface SessionRecord {
   /** Of the model whose tokens these are. */
   fingerprint: string;
   tokens: Int32Array;
-  kv?: KvReference;
+  /** How many of them, from the first on, had KV. Where its pages are follows from their names. */
+  kvTokens: number;
 }
 
 /** What begins every record, in a store and in an export file. */
 export const RECORD_KIND = 'LSRECORD';
 const FORMAT = 1;
 const LAST_DATE = 8.64e15;
-
-const KV: Shape<KvReference> = {
-  key: text(0, 1024),
-  tokens: integer(0, Number.MAX_SAFE_INTEGER),
-  bytes: integer(0, Number.MAX_SAFE_INTEGER),
-};
 
 const RECORD: Shape<Omit<SessionRecord, 'tokens'>> = {
   id: idCheck,
@@ -51,7 +36,7 @@ const RECORD: Shape<Omit<SessionRecord, 'tokens'>> = {
   metadata: metadataCheck,
   settings: options(SETTINGS),
   fingerprint: text(0, 1024),
-  kv: options(KV),
+  kvTokens: integer(0, Number.MAX_SAFE_INTEGER),
 };
 
 /** The record as bytes for a store; `decodeRecord()` gives an equal one. */
@@ -91,17 +76,10 @@ function parse(body: Uint8Array): SessionRecord {
     throw new RangeError(refusal('the length of its fields', 'that of its bytes', jsonEnd));
   const fields = JSON.parse(bytes.toString('utf8', 4, jsonEnd)) as Omit<SessionRecord, 'tokens'>;
   options(RECORD)('record', fields);
-  demand(
-    'record',
-    fields,
-    Object.keys(RECORD).filter((name) => name !== 'kv'),
-  );
-  demand('record.settings', fields.settings, ['sampling', 'stop', 'priority', 'overflow']);
+  demand('record', fields, Object.keys(RECORD));
+  demand('record.settings', fields.settings, ['sampling', 'stop', 'priority', 'pinned', 'overflow']);
   const tokens = tokensFrom(bytes.subarray(jsonEnd));
-  if (fields.kv !== undefined) {
-    demand('record.kv', fields.kv, Object.keys(KV));
-    integer(0, tokens.length)('record.kv.tokens', fields.kv.tokens);
-  }
+  integer(0, tokens.length)('record.kvTokens', fields.kvTokens);
   return { ...fields, tokens };
 }
 

@@ -1,93 +1,97 @@
 import type { Engine } from './engine.js';
 import type { EngineInfo } from './native.js';
+import type { Page, PageNames } from './pages.js';
+import type { FoundPage, PageTiers } from './tiers.js';
 import { commonPrefix, NO_TOKENS } from './tokens.js';
+import type { PageTier, RestoreWorth } from './worth.js';
 
 /** Where KV is. */
-export type Tier = 'device' | 'ram' | 'store' | 'none';
+export type Tier = 'device' | PageTier | 'none';
 
-/** Moving KV for fewer tokens than this costs more than computing them. */
-const LEAST_TOKENS = 16;
+/** Pages that are read while the ones before them go to the device. */
+const READ_AHEAD = 4;
 
-/** KV as bytes, and the tokens it is the KV of. */
-export interface HeldKv {
-  bytes: Uint8Array;
-  tokens: Int32Array;
-}
-
-/** The KV of one session, as residency sees it. Owned by the session; written by Residency alone. */
+/** The KV of one session, as residency sees it. Owned by the session; written by Residency alone, but for `rank`. */
 export class SessionKv {
-  /** Device: the native sequence that holds it. */
+  /** The native sequence that it has. */
   sequence: number | undefined;
-  /** RAM: the sequence's bytes, as the engine gave them. */
-  parked: Uint8Array | undefined;
-  /** What `sequence` or `parked` holds, position by position. */
+  /** Whether the sequence holds `tokens`; it has not, until a turn has restored them. */
+  onDevice = false;
+  /** What the KV is of, wherever it is, position by position. */
   tokens: Int32Array = NO_TOKENS;
-  /** Store: reads the KV that was saved, or finds that it is of no use. */
-  fetch: (() => Promise<HeldKv | undefined>) | undefined;
+  /** The pages of `named`, which are what `tokens` were when they last left the device or were copied. */
+  pages: readonly Page[] = [];
+  named: Int32Array = NO_TOKENS;
+  /** Whether RAM and the store have been given all of `tokens`. */
+  copied = true;
   /** A turn has it, or something else that must not be parked. */
   busy = false;
-  /** Cells it will need, by estimate; counts while busy. */
-  cells = 0;
-  /** On its way from the device to RAM. */
+  /** Higher is parked later. */
+  rank = 0;
+  /** Since when it is not busy, in milliseconds of performance.now(). */
+  idleSince = 0;
+  /** Settles when all that it has was copied off the device. */
   moving: Promise<void> = Promise.resolve();
+  /** Settles when the store has the record that names its pages; never rejects. */
+  recorded: Promise<unknown> = Promise.resolve();
   /** Told when it leaves the device by itself. */
   onParked: () => void = () => undefined;
+}
 
-  get tier(): Tier {
-    if (this.tokens.length === 0) return this.fetch === undefined ? 'none' : 'store';
-    // A session may have a sequence again while its KV is in RAM still, and neither while it is on the way.
-    return this.sequence !== undefined && this.parked === undefined ? 'device' : 'ram';
-  }
+/** Pages to bring back, in order, and the tokens that they are of. */
+interface Wanted {
+  pages: readonly Page[];
+  tokens: Int32Array;
 }
 
 /** Counters since load. */
 export interface ResidencyCounters {
-  /** Times that KV left the device for RAM. */
+  /** Times that KV left the device. */
   parks: number;
-  /** Times that it came back, from RAM and from the store. */
+  /** Turns for which KV came back, from RAM alone, and from the store at least in part. */
   ramRestores: number;
   storeRestores: number;
-  /** Times that it was there, but could not be used: the tokens were computed again. */
-  kvMisses: number;
-  /** Parked KV dropped because RAM's budget was spent. */
-  ramEvictions: number;
+  /** Turns for which KV could have come back, but computing it was expected to be faster. */
+  declinedRestores: number;
   /** Spent on bringing KV back. */
   restoreMs: number;
 }
 
 /**
- * Decides which sessions hold a native sequence. An idle one gives its sequence up to one that speaks: its KV goes to RAM,
- * and comes back when it speaks again. A busy one is never parked.
+ * Decides which sessions hold a native sequence. An idle one gives its sequence up to one that speaks: its KV goes to RAM, page
+ * by page, and comes back when it speaks again. A busy one is never parked.
  *
  * The engine takes commands in order, so a sequence is handed on at once: "copy out", "clear", "copy in" need no waiting
- * in between.
+ * in between. Whether there are cells enough is the engine's to know: sessions share them.
  */
 export class Residency {
   readonly counters: ResidencyCounters = {
     parks: 0,
     ramRestores: 0,
     storeRestores: 0,
-    kvMisses: 0,
-    ramEvictions: 0,
+    declinedRestores: 0,
     restoreMs: 0,
   };
+  readonly worth: RestoreWorth;
+  readonly tiers: PageTiers;
   /** Told when somebody who waits may have a chance now. */
   onRoom: () => void = () => undefined;
   readonly #engine: Engine;
   readonly #info: EngineInfo;
-  readonly #ramLimit: number;
+  readonly #names: PageNames;
   readonly #free: number[];
   /** Those with a sequence, the one used longest ago first. */
   readonly #resident = new Set<SessionKv>();
-  /** Those with `parked`, the one parked longest ago first. */
-  readonly #inRam = new Set<SessionKv>();
-  #ramBytes = 0;
+  /** How many sessions name a page. */
+  readonly #users = new Map<string, number>();
   #cellsWanted = 0;
 
-  constructor(engine: Engine, info: EngineInfo, ramBytes: number) {
+  constructor(engine: Engine, info: EngineInfo, names: PageNames, tiers: PageTiers, worth: RestoreWorth) {
     this.#engine = engine;
     this.#info = info;
-    this.#ramLimit = ramBytes;
+    this.#names = names;
+    this.tiers = tiers;
+    this.worth = worth;
     // Low numbers first: streams run together only while their numbers are close.
     this.#free = Array.from({ length: info.sequences }, (_, i) => info.sequences - 1 - i);
     engine.onPressure = (cells) => {
@@ -101,69 +105,91 @@ export class Residency {
     return this.#resident.size;
   }
 
-  get ramBytes(): number {
-    return this.#ramBytes;
+  tierOf(kv: SessionKv): Tier {
+    if (kv.tokens.length === 0) return 'none';
+    if (kv.onDevice) return 'device';
+    const last = kv.pages.at(-1);
+    return (last && this.tiers.locate(last.key)) ?? 'none';
   }
 
-  /** Whether a turn that needs so many cells can have a sequence now. */
-  fits(kv: SessionKv, cells: number): boolean {
-    const seat = kv.sequence !== undefined || this.#free.length > 0 || this.#idlest() !== undefined;
-    if (!seat || !this.#info.unified) return seat;
-    let taken = 0;
-    for (const other of this.#resident) if (other.busy) taken += other.cells;
-    return taken === 0 || taken + cells <= this.#info.contextTokens;
+  /** Whether a turn can have a sequence now. */
+  fits(kv: SessionKv): boolean {
+    return kv.sequence !== undefined || this.#free.length > 0 || this.#idlest() !== undefined;
   }
 
   /** Gives a sequence to a turn that fits(), parking who is in the way. Pair it with `release()`. */
-  seat(kv: SessionKv, cells: number): number {
+  seat(kv: SessionKv): number {
     kv.busy = true;
-    kv.cells = cells;
     if (kv.sequence === undefined) {
       if (this.#free.length === 0) this.#parkIdlest();
       kv.sequence = this.#free.pop();
     }
     if (kv.sequence === undefined) throw new RangeError('seat() was called although fits() says no');
     this.#touch(kv);
-    while (this.#info.unified && this.#cellsInUse() > this.#info.contextTokens && this.#parkIdlest());
     return kv.sequence;
   }
 
-  /** Brings back what a turn with this prompt can use of a seated session's KV. */
+  /** Brings back what a turn with this prompt can use, for a seated session: of its own KV, and of others' that began alike. */
   async restore(kv: SessionKv, prompt: Int32Array): Promise<void> {
-    await kv.moving;
-    if (kv.sequence === undefined || kv.tier === 'device') return;
+    const { sequence } = kv;
+    if (sequence === undefined) return;
     const began = performance.now();
-    const fromRam = kv.parked !== undefined;
-    const source = kv.parked === undefined ? await kv.fetch?.() : { bytes: kv.parked, tokens: kv.tokens };
-    this.#forgetRam(kv);
-    kv.tokens = NO_TOKENS;
-    if (source === undefined || commonPrefix(source.tokens, prompt) < LEAST_TOKENS) return;
-    if (await this.#engine.importSequence(kv.sequence, source.tokens, source.bytes, fromRam)) {
-      kv.tokens = source.tokens;
-      if (fromRam) this.counters.ramRestores++;
-      else this.counters.storeRestores++;
-    } else {
-      this.counters.kvMisses++;
+    let held = kv.onDevice ? commonPrefix(kv.tokens, prompt) : 0;
+    let wanted = this.#wanted(kv, prompt, held);
+    if (wanted.pages.length > 0) {
+      // What others hold of it on the device needs no bringing back. (Without pages to bring, the turn finds that itself.)
+      held = await this.#engine.adoptPrefix(sequence, prompt);
+      wanted = this.#wanted(kv, prompt, held);
+      if (wanted.pages.length > 0) held = await this.#bringBack(sequence, wanted, held);
+      this.counters.restoreMs += performance.now() - began;
     }
-    this.counters.restoreMs += performance.now() - began;
+    kv.tokens = wanted.tokens.subarray(0, held);
+    kv.onDevice = true;
+    kv.copied = false;
   }
 
   /** The turn is over. @param tokens what the KV holds now; absent: as before */
   release(kv: SessionKv, tokens?: Int32Array): void {
     kv.busy = false;
-    if (tokens !== undefined) kv.tokens = tokens;
+    kv.idleSince = performance.now();
+    if (tokens !== undefined) {
+      kv.tokens = tokens;
+      kv.onDevice = true;
+      kv.copied = false;
+    }
     if (kv.sequence !== undefined) this.#touch(kv);
     this.#relieve();
     this.onRoom();
   }
 
-  /** A copy of the KV on the device or in RAM; undefined when there is none. Not while a turn runs. */
-  async copy(kv: SessionKv): Promise<HeldKv | undefined> {
-    await kv.moving;
-    const { tokens, parked, sequence } = kv;
-    if (parked !== undefined) return { bytes: parked, tokens };
-    if (sequence === undefined || tokens.length === 0) return undefined;
-    return { bytes: await this.#engine.exportSequence(sequence), tokens };
+  /** The pages of what a session's KV is of. */
+  pagesOf(kv: SessionKv): readonly Page[] {
+    return kv.named === kv.tokens ? kv.pages : this.#names.of(kv.tokens);
+  }
+
+  namesOf(tokens: Int32Array): readonly Page[] {
+    return this.#names.of(tokens);
+  }
+
+  /** The KV of these tokens is in RAM or the store. */
+  hold(kv: SessionKv, tokens: Int32Array): void {
+    kv.tokens = tokens;
+    this.#name(kv, tokens);
+  }
+
+  /** A record says that the store may have the KV of these tokens. */
+  presume(kv: SessionKv, tokens: Int32Array): void {
+    if (!this.#storeHelps) return;
+    this.hold(kv, tokens);
+    this.tiers.presume(kv.pages);
+  }
+
+  /** A page of a session that no turn runs in; undefined: it is nowhere. */
+  async read(kv: SessionKv, page: Page): Promise<Uint8Array | undefined> {
+    const found = await this.tiers.get(page);
+    if (found !== undefined) return found.kv;
+    if (!kv.onDevice || kv.sequence === undefined) return undefined;
+    return this.#engine.exportKv(kv.sequence, page.from, page.to);
   }
 
   /** Leaves the device now. */
@@ -173,51 +199,213 @@ export class Residency {
     await kv.moving;
   }
 
-  /** The session is gone, and its KV with it. */
+  /** `child` begins with the first of what `parent` holds: the same pages, and, if it can have a sequence, the same cells. */
+  fork(parent: SessionKv, child: SessionKv, tokens: Int32Array): void {
+    const common = commonPrefix(parent.tokens, tokens);
+    if (!this.#info.pages && common < parent.tokens.length) return; // its one page is of more than that
+    child.tokens = parent.tokens.subarray(0, common);
+    this.#name(child, child.tokens);
+    if (parent.onDevice && this.#info.pages && common > 0) this.#share(child);
+  }
+
+  /** Forgets what is beyond these tokens. */
+  async cut(kv: SessionKv, tokens: Int32Array): Promise<void> {
+    if (kv.onDevice && kv.sequence !== undefined) {
+      kv.tokens = tokens.subarray(0, await this.#engine.adoptPrefix(kv.sequence, tokens));
+    } else {
+      const common = commonPrefix(kv.tokens, tokens);
+      const left = kv.pages.findLast(({ to }) => to <= common)?.to ?? 0;
+      this.#name(kv, (kv.tokens = tokens.subarray(0, left)));
+    }
+  }
+
+  /** Copies to RAM and the store what they lack of the sessions that have been idle since before then. */
+  settle(idleSince: number): void {
+    for (const kv of this.#resident) {
+      if (!kv.busy && kv.onDevice && !kv.copied && kv.idleSince < idleSince) this.#copyOut(kv);
+    }
+  }
+
+  /** Parks the sessions that have been idle since before then. */
+  parkIdle(idleSince: number): void {
+    for (const kv of [...this.#resident]) if (!kv.busy && kv.idleSince < idleSince) this.#park(kv);
+  }
+
+  /** The session has ended, and has no place in this process any more. */
   drop(kv: SessionKv): void {
     if (kv.sequence !== undefined) {
       void this.#engine.clearSequence(kv.sequence).catch(ignore);
       this.#giveBack(kv);
     }
     kv.busy = false;
+    kv.onDevice = false;
     kv.tokens = NO_TOKENS;
-    kv.fetch = undefined;
-    this.#forgetRam(kv);
-    // What is still on its way to RAM must not arrive.
-    void kv.moving.then(() => {
-      this.#forgetRam(kv);
-    });
+    this.#name(kv, NO_TOKENS);
     this.onRoom();
   }
 
-  #idlest(): SessionKv | undefined {
-    for (const kv of this.#resident) if (!kv.busy) return kv;
-    return undefined;
+  /** `drop()`, and nothing of it is wanted again: pages that no other session here names leave RAM as well. */
+  delete(kv: SessionKv): void {
+    const { pages } = kv;
+    this.drop(kv);
+    this.tiers.forget(pages.filter(({ key }) => !this.#users.has(key)).map(({ key }) => key));
   }
 
-  #parkIdlest(): boolean {
+  /** What would bring KV back behind the first `held` tokens, which are on the device already. */
+  #wanted(kv: SessionKv, prompt: Int32Array, held: number): Wanted {
+    if (!this.#info.pages) {
+      const common = commonPrefix(kv.tokens, prompt);
+      // The engine cuts off what is too much, where the memory allows that.
+      const usable = common > held && (this.#info.portableKv || common === kv.tokens.length);
+      return usable && !kv.onDevice ? { pages: kv.pages, tokens: kv.tokens } : { pages: [], tokens: prompt };
+    }
+    const ownUntil = commonPrefix(kv.named, prompt);
+    const pages: Page[] = [];
+    for (const page of this.#names.of(prompt)) {
+      if (page.to <= held) continue;
+      const usable = this.#names.isFull(page) && this.#mayExist(page, kv);
+      const found = usable ? page : kv.pages.find(({ from, to }) => from === page.from && to > held && to <= ownUntil);
+      if (found === undefined) break;
+      pages.push(found);
+      if (!usable) break; // a short one has none behind it
+    }
+    return { pages, tokens: prompt };
+  }
+
+  /** A session that has KV knows where; a new one may find what others have stored. */
+  #mayExist(page: Page, kv: SessionKv): boolean {
+    return this.tiers.locate(page.key) !== undefined || (kv.pages.length === 0 && this.#storeHelps);
+  }
+
+  /** @returns how many tokens the sequence holds then */
+  async #bringBack(sequence: number, { pages, tokens }: Wanted, held: number): Promise<number> {
+    const last = pages.at(-1)?.to ?? held;
+    const count: Record<PageTier, number> = { ram: 0, store: 0 };
+    for (const page of pages) count[this.tiers.locate(page.key) ?? 'store']++;
+    if (!this.worth.pays(count, last - held)) {
+      this.counters.declinedRestores++;
+      return held;
+    }
+    const began = performance.now();
+    const reads: Promise<FoundPage | undefined>[] = [];
+    const imports: { page: Page; tier: PageTier; done: Promise<boolean> }[] = [];
+    for (const [i, page] of pages.entries()) {
+      while (reads.length < Math.min(pages.length, i + READ_AHEAD))
+        reads.push(this.tiers.get(pages[reads.length] as Page));
+      const found = await reads[i];
+      if (found === undefined) break;
+      const covered = tokens.subarray(page.from, page.to);
+      // An engine that can't (it was closed, say) has refused: the turn will be told.
+      const done = this.#engine.importKv(sequence, page.from, covered, found.kv, found.ours).catch(() => false);
+      imports.push({ page, tier: found.tier, done });
+    }
+    return this.#count(imports, held, began);
+  }
+
+  /** Waits for pages on their way to the device. @returns how many tokens it holds then */
+  async #count(
+    imports: readonly { page: Page; tier: PageTier; done: Promise<boolean> }[],
+    held: number,
+    began: number,
+  ): Promise<number> {
+    const taken: Record<PageTier, number> = { ram: 0, store: 0 };
+    for (const { page, tier, done } of imports) {
+      if (!(await done)) {
+        this.tiers.counters.kvMisses++;
+        held = Math.min(held, page.from);
+        // No room, or not what it claims to be. Others behind it were refused as well.
+        await Promise.allSettled(imports.map((each) => each.done));
+        break;
+      }
+      taken[tier]++;
+      held = page.to;
+    }
+    const ms = performance.now() - began;
+    const all = taken.ram + taken.store;
+    for (const tier of ['ram', 'store'] as const) this.worth.restored(tier, taken[tier], (ms * taken[tier]) / all);
+    if (taken.store > 0) this.counters.storeRestores++;
+    else if (taken.ram > 0) this.counters.ramRestores++;
+    return held;
+  }
+
+  /** Gives an idle session a sequence that nobody needs, with the cells that others hold of its tokens. */
+  #share(kv: SessionKv): void {
+    const sequence = this.#free.pop();
+    if (sequence === undefined) return;
+    kv.sequence = sequence;
+    this.#touch(kv);
+    // Nobody is asked whether it worked: the engine takes commands in order, and another turn of the parent's comes later.
+    kv.onDevice = true;
+    kv.copied = false;
+    kv.idleSince = performance.now();
+    void this.#engine.adoptPrefix(sequence, kv.tokens).catch(ignore);
+  }
+
+  #idlest(): SessionKv | undefined {
+    let idlest: SessionKv | undefined;
+    for (const kv of this.#resident) {
+      if (!kv.busy && (idlest === undefined || kv.rank < idlest.rank)) idlest = kv;
+    }
+    return idlest;
+  }
+
+  #parkIdlest(): void {
     const kv = this.#idlest();
     if (kv !== undefined) this.#park(kv);
-    return kv !== undefined;
   }
 
   #park(kv: SessionKv): void {
-    const { sequence, tier } = kv;
-    this.#giveBack(kv);
+    const { sequence } = kv;
     if (sequence === undefined) return;
-    const copied = tier === 'device' ? this.#engine.exportSequence(sequence) : undefined;
+    const had = kv.onDevice && kv.tokens.length > 0;
+    if (had) {
+      this.#copyOut(kv);
+      this.counters.parks++;
+    }
     void this.#engine.clearSequence(sequence).catch(ignore);
-    if (copied === undefined) return;
-    this.counters.parks++;
-    kv.moving = copied.then(
-      (bytes) => {
-        this.#keepInRam(kv, bytes);
-        kv.onParked();
-      },
-      () => {
-        kv.tokens = NO_TOKENS; // the model was closed, or the engine could not: it is only a cache
-      },
-    );
+    this.#giveBack(kv);
+    kv.onDevice = false;
+    if (had) void kv.moving.then(kv.onParked);
+  }
+
+  /** Gives RAM and the store what they lack; `moving` settles when RAM has it, or can't be given it. */
+  #copyOut(kv: SessionKv): void {
+    kv.copied = true;
+    this.#name(kv, kv.tokens);
+    const copies = kv.pages.map((page) => this.#copyPage(kv, page));
+    kv.moving = Promise.all([kv.moving, ...copies]).then(() => undefined);
+  }
+
+  async #copyPage({ sequence, recorded }: SessionKv, { key, from, to }: Page): Promise<void> {
+    if (sequence === undefined || this.tiers.isStored(key)) return;
+    const known = this.tiers.locate(key) !== undefined;
+    const found = known ? undefined : await this.tiers.add(key, this.#engine.exportKv(sequence, from, to));
+    if (!this.#storeHelps) return;
+    // The store takes no page that no record names.
+    void recorded.then(() => {
+      if (known || found !== undefined) this.tiers.writeBehind(key, found?.kv);
+    });
+  }
+
+  #name(kv: SessionKv, tokens: Int32Array): void {
+    const before = kv.pages;
+    kv.named = tokens;
+    kv.pages = this.#names.of(tokens);
+    for (const { key } of kv.pages) this.#users.set(key, (this.#users.get(key) ?? 0) + 1);
+    for (const { key } of before) {
+      const left = (this.#users.get(key) ?? 0) - 1;
+      if (left > 0) {
+        this.#users.set(key, left);
+      } else {
+        this.#users.delete(key);
+        this.tiers.unname(key);
+      }
+    }
+  }
+
+  /** KV that can't be checked is never taken from outside. */
+  get #storeHelps(): boolean {
+    return this.tiers.keepsPages && this.#info.portableKv;
   }
 
   #giveBack(kv: SessionKv): void {
@@ -232,38 +420,14 @@ export class Residency {
     this.#resident.add(kv);
   }
 
-  #cellsInUse(): number {
-    let cells = 0;
-    for (const kv of this.#resident) cells += kv.busy ? kv.cells : kv.tokens.length;
-    return cells;
-  }
-
   /** The engine waits for cells: idle sessions make room as soon as there are any. */
   #relieve(): void {
     while (this.#cellsWanted > 0) {
       const kv = this.#idlest();
       if (kv === undefined) return;
-      this.#cellsWanted -= kv.tokens.length;
+      if (kv.onDevice) this.#cellsWanted -= kv.tokens.length;
       this.#park(kv);
     }
-  }
-
-  #keepInRam(kv: SessionKv, bytes: Uint8Array): void {
-    kv.parked = bytes;
-    this.#inRam.add(kv);
-    this.#ramBytes += bytes.byteLength;
-    for (const oldest of this.#inRam) {
-      if (this.#ramBytes <= this.#ramLimit) return;
-      this.#forgetRam(oldest);
-      oldest.tokens = NO_TOKENS;
-      this.counters.ramEvictions++;
-    }
-  }
-
-  #forgetRam(kv: SessionKv): void {
-    if (!this.#inRam.delete(kv)) return;
-    this.#ramBytes -= kv.parked?.byteLength ?? 0;
-    kv.parked = undefined;
   }
 }
 

@@ -18,6 +18,11 @@ export interface ResolvedLoadOptions {
   store?: string | SessionStore;
   durability: Durability;
   ramBytes: number;
+  /** Absent: the store's own. */
+  diskBytes?: number;
+  pageTokens: number;
+  alwaysRestore: boolean;
+  idleMs: number;
   maxQueued: number;
   onProgress?: (fraction: number) => void;
   signal?: AbortSignal;
@@ -34,6 +39,7 @@ export interface SessionSettings {
   /** Absent: it never expires. */
   ttlMs?: number;
   priority: number;
+  pinned: boolean;
   overflow: 'error' | 'dropOldest';
 }
 

@@ -1,12 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import type { Conversation } from './conversation.js';
 import { Generation, type TurnInput } from './generation.js';
 import { sessionClosed, type Host } from './host.js';
-import { exportConversation, forget, keepAll, keepRecord } from './keeping.js';
+import { exportConversation, keepAll, keepRecord } from './keeping.js';
 import { toMessages } from './messages.js';
-import { resolveTurnOptions } from './options.js';
-import { checkTokens } from './tokens.js';
+import { checkForkOptions, checkMessageCount, resolveTurnOptions } from './options.js';
+import { checkTokens, commonPrefix, NO_TOKENS } from './tokens.js';
 import type { Turn } from './turn.js';
 import type { Message, SessionEvents, TurnOptions } from './types.js';
+
+/** Makes a session of that id, unless there is one. */
+export type OpenAs = (id: string, make: () => Promise<Conversation>) => Promise<Session>;
 
 /**
  * A user's conversation with the model. Calls on one session run in order; sessions run side by side.
@@ -17,11 +21,13 @@ import type { Message, SessionEvents, TurnOptions } from './types.js';
 export class Session implements AsyncDisposable {
   readonly #host: Host;
   readonly #conversation: Conversation;
+  readonly #openAs: OpenAs;
 
   /** @internal */
-  constructor(host: Host, conversation: Conversation) {
+  constructor(host: Host, conversation: Conversation, openAs: OpenAs) {
     this.#host = host;
     this.#conversation = conversation;
+    this.#openAs = openAs;
   }
 
   get id(): string {
@@ -34,7 +40,7 @@ export class Session implements AsyncDisposable {
 
   /** Where its KV is now. */
   get residency(): 'device' | 'ram' | 'store' | 'none' {
-    return this.#conversation.kv.tier;
+    return this.#host.residency.tierOf(this.#conversation.kv);
   }
 
   /** The conversation, without the system message of `SessionOptions.system`. A copy; it changes when a turn has ended. */
@@ -73,6 +79,43 @@ export class Session implements AsyncDisposable {
     if (!this.#conversation.running) return;
     const [running] = this.#conversation.generations;
     running?.stop('cancelled');
+  }
+
+  /**
+   * A new session that has said the same so far, and goes its own way from here. It costs neither prefill nor a copy: what both
+   * have in common is kept once. Settings and metadata are copied; it is in the store from its first turn, `save()` or `close()`
+   * on.
+   * @param options `id`: its own, by default a fresh one; `atMessage`: only the first so many messages
+   * @throws TypeError, RangeError; LlamaError SESSION_EXISTS, SESSION_CLOSED, MODEL_CLOSED, STORE_FAILED
+   */
+  async fork(options?: { id?: string; atMessage?: number }): Promise<Session> {
+    return this.#inOrder(async () => {
+      const parent = this.#conversation;
+      checkForkOptions(options, parent.messages.length);
+      const { id = randomUUID(), atMessage = parent.messages.length } = options ?? {};
+      return this.#openAs(id, async () => {
+        const tokens = await tokensUntil(this.#host, parent, atMessage);
+        const child = parent.forked(id, atMessage, tokens);
+        this.#host.residency.fork(parent.kv, child.kv, tokens);
+        return child;
+      });
+    });
+  }
+
+  /**
+   * Forgets all messages but the first so many. What these have of KV stays. Durable on return, if the session was stored.
+   * @throws TypeError, RangeError; LlamaError SESSION_CLOSED, MODEL_CLOSED, STORE_FAILED, SESSION_CONFLICT
+   */
+  async rewind(toMessage: number): Promise<void> {
+    return this.#inOrder(async () => {
+      const conversation = this.#conversation;
+      checkMessageCount('toMessage', toMessage, conversation.messages.length);
+      if (toMessage === conversation.messages.length) return;
+      const tokens = await tokensUntil(this.#host, conversation, toMessage);
+      conversation.rewind(toMessage, tokens);
+      await this.#host.residency.cut(conversation.kv, tokens);
+      if (conversation.version > 0) await keepRecord(this.#host, conversation);
+    });
   }
 
   /**
@@ -135,6 +178,15 @@ export class Session implements AsyncDisposable {
   }
 }
 
+/** The tokens that stay when only the first so many messages do. */
+async function tokensUntil(host: Host, conversation: Conversation, messages: number): Promise<Int32Array> {
+  const { tokens } = conversation;
+  if (messages === conversation.messages.length) return tokens;
+  if (messages === 0 && conversation.settings.system === undefined) return NO_TOKENS;
+  const rendered = await host.engine.prepareChat(conversation.promptJson([], 0, messages), tokens);
+  return tokens.subarray(0, commonPrefix(tokens, rendered));
+}
+
 /** Ends a session's life in this process. Idempotent. @throws LlamaError STORE_FAILED; it is closed all the same */
 export function closeConversation(host: Host, conversation: Conversation): Promise<void> {
   conversation.closing ??= close(host, conversation);
@@ -145,7 +197,7 @@ export function closeConversation(host: Host, conversation: Conversation): Promi
 export async function deleteConversation(host: Host, conversation: Conversation): Promise<boolean> {
   conversation.doomed = true;
   await closeConversation(host, conversation);
-  return forget(host, conversation.id, conversation.savedKv?.key);
+  return host.store.deleteRecord(conversation.id);
 }
 
 async function close(host: Host, conversation: Conversation): Promise<void> {
@@ -158,7 +210,15 @@ async function close(host: Host, conversation: Conversation): Promise<void> {
     await ended;
     await keepRecord(host, conversation);
   } finally {
-    host.residency.drop(conversation.kv);
-    host.open.delete(conversation.id);
+    const { kv, id, doomed } = conversation;
+    if (doomed) {
+      host.residency.delete(kv);
+    } else {
+      // To the store, behind: so that it goes on without prefill wherever it is resumed.
+      if (host.residency.tiers.keepsPages) await host.residency.park(kv);
+      host.residency.drop(kv);
+    }
+    host.open.delete(id);
+    await host.store.release?.(id).catch(() => undefined); // else it lapses
   }
 }

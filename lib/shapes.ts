@@ -38,7 +38,8 @@ const store: Check = (name, value) => {
     type('function')(`${name}.${method}`, given[method]);
 };
 
-const signal: Check = (name, value) => {
+/** An AbortSignal, of any realm. */
+export const signalCheck: Check = (name, value) => {
   const given = value as Partial<AbortSignal> | null;
   // Not by instanceof: polyfills and other realms have their own class.
   const methods = [given?.addEventListener, given?.removeEventListener];
@@ -58,7 +59,9 @@ const logitBias: Check = (name, value) => {
 const CACHE: Shape<CacheOptions> = {
   ramBytes: integer(0, Number.MAX_SAFE_INTEGER),
   diskBytes: integer(0, Number.MAX_SAFE_INTEGER),
-  pageTokens: integer(1, 65_536),
+  pageTokens: integer(16, 65_536),
+  restore: oneOf(['auto', 'always']),
+  idleMs: integer(0, INT32),
 };
 
 const LOAD: Shape<LoadOptions> = {
@@ -75,7 +78,7 @@ const LOAD: Shape<LoadOptions> = {
   encryption: object,
   maxQueued: integer(1, INT32),
   onProgress: type('function'),
-  signal,
+  signal: signalCheck,
 };
 
 const SAMPLING: Shape<Sampling> = {
@@ -105,6 +108,7 @@ export const SETTINGS: Shape<Omit<SessionOptions, 'id' | 'messages' | 'metadata'
   system: text(0, Infinity),
   ttlMs: integer(1, CENTURY_MS),
   overflow: oneOf(['error', 'dropOldest']),
+  pinned: type('boolean'),
 };
 
 const SESSION: Shape<SessionOptions> = {
@@ -117,7 +121,7 @@ const SESSION: Shape<SessionOptions> = {
 const TURN: Shape<TurnOptions> = {
   ...EITHER,
   ignoreEog: type('boolean'),
-  signal,
+  signal: signalCheck,
   // What a Node timer can wait; a longer one would fire at once.
   timeoutMs: integer(1, INT32),
 };
@@ -126,6 +130,13 @@ const TURN: Shape<TurnOptions> = {
 export const loadCheck: Check = options(LOAD);
 /** Checks what `createSession()` was given. */
 export const sessionCheck: Check = options(SESSION);
+/** Checks what the sessions of a pool begin with. */
+export const poolSessionCheck: Check = (name, value) => {
+  sessionCheck(name, value);
+  if ((value as SessionOptions).id !== undefined) throw new TypeError(refusal(`${name}.id`, 'left out', value));
+};
+/** Checks what `resumeSession()` was given. */
+export const resumeCheck: Check = options({ ...SESSION, takeOver: type('boolean') });
 /** Checks what `send()` was given. */
 export const turnCheck: Check = options(TURN);
 /** Checks a `sampling`. */
@@ -142,6 +153,8 @@ const FILTER: Shape<SessionFilter> = {
 
 /** Checks what `listSessions()` was given. */
 export const filterCheck: Check = options(FILTER);
+/** Checks the options of `fork()`. */
+export const forkCheck: Check = options({ id: idCheck, atMessage: integer(0, INT32) });
 /** Checks the options of `importSession()`. */
 export const importCheck: Check = options({ id: idCheck, replace: type('boolean') });
 /** Checks the options of `tokenize()`. */

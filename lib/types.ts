@@ -37,12 +37,25 @@ export interface LoadOptions {
 
 /** Budgets of the KV tiers. */
 export interface CacheOptions {
-  /** Bytes of RAM for the KV of parked sessions; 0: none. Default: 1 GiB. */
+  /** Bytes of RAM for KV that is not on the device; 0: none. Default: 1 GiB. */
   ramBytes?: number;
-  /** Bytes of the store for KV. Not in this version: NOT_SUPPORTED. */
+  /** Bytes for the KV pages of a store that was given as a path; 0: none. Default: 16 GiB. */
   diskBytes?: number;
-  /** Tokens in a page. Not in this version: NOT_SUPPORTED. */
+  /**
+   * Tokens in a page, 16 to 65536. Default: 256. Sessions share what they have in common in whole pages, and a turn writes the
+   * page anew that it ends in. Pages of another size are of no use.
+   */
   pageTokens?: number;
+  /**
+   * KV that has left the device: 'auto' (default) brings it back when that is faster than computing it again, by what both took
+   * lately; 'always' brings it back.
+   */
+  restore?: 'auto' | 'always';
+  /**
+   * Milliseconds after which an idle session leaves the device by itself, up to 2147483647; 0: at once. Default: 60000. It
+   * leaves earlier when others need its place.
+   */
+  idleMs?: number;
 }
 
 /** AES-256 keys by id; `current` encrypts, the others can still decrypt. */
@@ -68,12 +81,26 @@ export interface SessionOptions {
   stop?: string[];
   /** Idle life in milliseconds, up to 100 years; the session expires after it. Default: none, it never does. */
   ttlMs?: number;
+  /** Leaves the device only when all who are idle are pinned. Default: false. */
+  pinned?: boolean;
   /** Yours; kept with the session. */
   metadata?: Record<string, string>;
-  /** -1000 to 1000, default 0. Higher goes first; waiting raises it by 1 every 5 s, so nobody starves. */
+  /**
+   * -1000 to 1000, default 0. Higher goes first; waiting raises it by 1 every 5 s, so nobody starves. When idle sessions must
+   * leave the device, lower ones go first.
+   */
   priority?: number;
-  /** When the conversation outgrows the context: 'error' (default): CONTEXT_FULL. 'dropOldest': NOT_SUPPORTED as yet. */
+  /**
+   * When the conversation outgrows the context: 'error' (default): CONTEXT_FULL. 'dropOldest': the oldest turns leave it until
+   * it fills three quarters of the context, and `Reply.dropped` tells which. System messages stay.
+   */
   overflow?: 'error' | 'dropOldest';
+}
+
+/** What a stored session goes on with: everything but its id and messages may be replaced. */
+export interface ResumeOptions extends Partial<SessionOptions> {
+  /** Although another process has it open: that one's session ends with SESSION_CONFLICT when it writes. Default: false. */
+  takeOver?: boolean;
 }
 
 /** What a turn may set for itself; what it leaves out is the session's. */
@@ -147,6 +174,8 @@ export interface Reply {
   finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled';
   usage: Usage;
   timings: Timings;
+  /** Messages that left the conversation to make room for this turn, oldest first; empty unless `overflow` is 'dropOldest'. */
+  dropped: readonly Message[];
 }
 
 /** Tokens of a turn. */
@@ -206,6 +235,8 @@ export interface SessionEvents {
   state: { from: string; to: string };
   turn: Reply;
   parked: { tier: string };
+  /** It expires soon (a tenth of `ttlMs` before, a minute at most) unless it speaks. */
+  expiring: { expiresAt: Date };
   expired: object;
   /** A turn or a background write failed; the turn's promise rejects with the same error. */
   error: Error;

@@ -1,0 +1,268 @@
+import { decodePage, pageHeader } from './page.js';
+import type { Page } from './pages.js';
+import { RamTier } from './ram.js';
+import type { Durability, SessionStore } from './stores/store.js';
+import type { PageTier } from './worth.js';
+
+/** A page's KV, and where it was. */
+export interface FoundPage {
+  kv: Uint8Array;
+  tier: PageTier;
+  /** It never left this process. */
+  ours: boolean;
+}
+
+/** Counters since load. */
+export interface TierCounters {
+  /** Pages that were read, and their bytes. */
+  ramHits: number;
+  ramHitBytes: number;
+  storeHits: number;
+  storeHitBytes: number;
+  /** Spent on reading and verifying pages of the store. */
+  storeReadMs: number;
+  /** Pages that were expected, but were gone or of no use: their tokens were computed again. */
+  kvMisses: number;
+  /** Pages dropped to keep to RAM's budget. */
+  ramEvictions: number;
+  /** Pages that were written to the store, and their bytes. */
+  storeWrites: number;
+  storeWriteBytes: number;
+  /** Pages that the store could not read or write. */
+  storeFailures: number;
+}
+
+/** Pages that the store is writing behind at the same time. */
+const WRITERS = 2;
+/** Bytes that wait for the store after RAM has given them up; beyond it they are lost, and only time is. */
+const MOST_HELD_BYTES = 2 ** 26;
+
+interface Unwritten {
+  kv: Uint8Array;
+  /** RAM has given it up. */
+  held: boolean;
+  writing: boolean;
+}
+
+/** KV pages outside the device: in RAM first, and behind it in the store, if that keeps pages. */
+export class PageTiers {
+  readonly counters: TierCounters = {
+    ramHits: 0,
+    ramHitBytes: 0,
+    storeHits: 0,
+    storeHitBytes: 0,
+    storeReadMs: 0,
+    kvMisses: 0,
+    ramEvictions: 0,
+    storeWrites: 0,
+    storeWriteBytes: 0,
+    storeFailures: 0,
+  };
+  readonly #ram: RamTier;
+  readonly #store: SessionStore;
+  /** Pages on their way into RAM, from the device or the store. */
+  readonly #arriving = new Map<string, Promise<FoundPage | undefined>>();
+  /** Pages that the store is believed to have. */
+  readonly #stored = new Set<string>();
+  /** Pages that wait for the store, in order. */
+  readonly #unwritten = new Map<string, Unwritten>();
+  #heldBytes = 0;
+  #writers = 0;
+  #onWritten: (() => void)[] = [];
+
+  constructor(store: SessionStore, ramBytes: number) {
+    this.#store = store;
+    this.#ram = new RamTier(ramBytes);
+  }
+
+  get ramBytes(): number {
+    return this.#ram.bytes;
+  }
+
+  get keepsPages(): boolean {
+    return this.#store.putPage !== undefined && this.#store.getPage !== undefined;
+  }
+
+  /** Where a page is, as far as is known here; undefined: perhaps nowhere. */
+  locate(key: string): PageTier | undefined {
+    if (this.#ram.has(key) || this.#arriving.has(key) || this.#unwritten.has(key)) return 'ram';
+    return this.#stored.has(key) ? 'store' : undefined;
+  }
+
+  isStored(key: string): boolean {
+    return this.#stored.has(key);
+  }
+
+  /** A record says that the store may have these. */
+  presume(pages: readonly Page[]): void {
+    if (this.keepsPages) for (const { key } of pages) this.#stored.add(key);
+  }
+
+  /**
+   * Takes a page into RAM.
+   * @param ours it never left this process
+   * @returns it; undefined when `kv` rejects: the engine could not, or was closed
+   */
+  add(key: string, kv: Promise<Uint8Array>, ours: boolean = true): Promise<FoundPage | undefined> {
+    const arrival = kv.then(
+      (bytes): FoundPage => ({ kv: bytes, tier: 'ram', ours }),
+      () => undefined,
+    );
+    return this.#arrive(key, arrival);
+  }
+
+  /**
+   * Puts a page on its way to the store, which must know of the record that names it.
+   * @param kv absent: what RAM has
+   */
+  writeBehind(key: string, kv: Uint8Array | undefined = this.#ram.get(key)?.bytes): void {
+    if (kv === undefined || !this.keepsPages || this.#stored.has(key) || this.#unwritten.has(key)) return;
+    this.#unwritten.set(key, { kv, held: false, writing: false });
+    if (!this.#ram.has(key)) this.#hold(key);
+    if (this.#writers < WRITERS) void this.#writeAll();
+  }
+
+  /** Reads a page. Never rejects: what is gone, damaged or unreadable is a miss. */
+  async get(page: Page): Promise<FoundPage | undefined> {
+    const found = await this.#find(page.key);
+    if (found === undefined) return undefined;
+    if (found.tier === 'ram') {
+      this.counters.ramHits++;
+      this.counters.ramHitBytes += found.kv.byteLength;
+    } else {
+      this.counters.storeHits++;
+      this.counters.storeHitBytes += found.kv.byteLength;
+    }
+    return found;
+  }
+
+  /** Of no use: neither RAM nor the store is to keep it. */
+  async discard(key: string): Promise<void> {
+    this.counters.kvMisses++;
+    this.forget([key]);
+    await this.#store.deletePage?.(key).catch(() => (this.counters.storeFailures++, false));
+  }
+
+  /** No session names it any more: whether the store has it is for the next one to find out. */
+  unname(key: string): void {
+    this.#stored.delete(key);
+  }
+
+  /** Nobody in this process wants these any more. */
+  forget(keys: Iterable<string>): void {
+    for (const key of keys) {
+      this.#arriving.delete(key);
+      this.#ram.delete(key);
+      this.#dropUnwritten(key);
+      this.#stored.delete(key);
+    }
+  }
+
+  /**
+   * Writes a page now, unless the store has it.
+   * @throws LlamaError STORE_FAILED
+   */
+  async save(page: Page, kv: Uint8Array, durability: Durability): Promise<void> {
+    if (!this.#stored.has(page.key)) await this.#write(page.key, kv, durability);
+  }
+
+  /** Settles when nothing waits for the store. */
+  async written(): Promise<void> {
+    if (this.#unwritten.size === 0 && this.#writers === 0) return;
+    await new Promise<void>((resolve) => this.#onWritten.push(resolve));
+  }
+
+  async #find(key: string): Promise<FoundPage | undefined> {
+    const arriving = await this.#arriving.get(key);
+    if (arriving !== undefined) return arriving;
+    const inRam = this.#ram.get(key);
+    if (inRam !== undefined) return { kv: inRam.bytes, tier: 'ram', ours: inRam.ours };
+    const unwritten = this.#unwritten.get(key);
+    if (unwritten !== undefined) return { kv: unwritten.kv, tier: 'ram', ours: true };
+    // Two who ask at the same time read it once.
+    return this.#arriving.get(key) ?? this.#arrive(key, this.#read(key));
+  }
+
+  async #arrive(key: string, page: Promise<FoundPage | undefined>): Promise<FoundPage | undefined> {
+    this.#arriving.set(key, page);
+    const found = await page;
+    const wanted = this.#arriving.get(key) === page; // and not forgotten on the way
+    if (wanted) this.#arriving.delete(key);
+    if (found !== undefined && wanted) {
+      for (const evicted of this.#ram.put(key, { bytes: found.kv, ours: found.ours })) {
+        this.counters.ramEvictions++;
+        this.#hold(evicted);
+      }
+    }
+    return found;
+  }
+
+  async #read(key: string): Promise<FoundPage | undefined> {
+    if (this.#store.getPage === undefined) return undefined;
+    const began = performance.now();
+    const expected = this.#stored.has(key);
+    try {
+      const bytes = await this.#store.getPage(key);
+      const page = bytes && (await decodePage(bytes, key));
+      if (page !== undefined && 'kv' in page) {
+        this.#stored.add(key);
+        return { kv: page.kv, tier: 'store', ours: false };
+      }
+      if (page !== undefined) await this.discard(key);
+      else if (expected) this.counters.kvMisses++;
+    } catch {
+      this.counters.storeFailures++;
+    } finally {
+      this.counters.storeReadMs += performance.now() - began;
+    }
+    this.#stored.delete(key);
+    return undefined;
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#writers++;
+    for (const [key, page] of this.#unwritten) {
+      if (page.writing) continue;
+      page.writing = true;
+      try {
+        await this.#write(key, page.kv, 'none');
+      } catch {
+        // A full disk, say. The session goes on; save() would have told its caller.
+      }
+      if (this.#unwritten.get(key) === page) this.#dropUnwritten(key);
+    }
+    this.#writers--;
+    if (this.#writers === 0) for (const resolve of this.#onWritten.splice(0)) resolve();
+  }
+
+  async #write(key: string, kv: Uint8Array, durability: Durability): Promise<void> {
+    try {
+      const header = await pageHeader(key, kv);
+      if ((await this.#store.putPage?.(key, [header, kv], { durability })) !== true) return;
+      this.#stored.add(key);
+      this.counters.storeWrites++;
+      this.counters.storeWriteBytes += header.byteLength + kv.byteLength;
+    } catch (error) {
+      this.counters.storeFailures++;
+      throw error;
+    }
+  }
+
+  /** What RAM gives up before it is written is kept for a while: the store may be slower than sessions are parked. */
+  #hold(key: string): void {
+    const evicted = this.#unwritten.get(key);
+    if (evicted === undefined || evicted.held) return;
+    evicted.held = true;
+    this.#heldBytes += evicted.kv.byteLength;
+    for (const [oldest, page] of this.#unwritten) {
+      if (this.#heldBytes <= MOST_HELD_BYTES) return;
+      if (page.held && !page.writing) this.#dropUnwritten(oldest);
+    }
+  }
+
+  #dropUnwritten(key: string): void {
+    const page = this.#unwritten.get(key);
+    if (page?.held === true) this.#heldBytes -= page.kv.byteLength;
+    this.#unwritten.delete(key);
+  }
+}
