@@ -6,7 +6,7 @@ import { Engine } from '../../lib/engine.js';
 import { loadModel, type Model, type Session } from '../../lib/index.js';
 import { codeOf, NAMES, RECALL } from '../support/recall.js';
 
-const LOAD = { maxResident: 16, threads: 1 };
+const LOAD = { maxResident: 16, threads: 1, cache: { restore: 'always' as const } };
 const GREEDY = { sampling: { temperature: 0 } };
 const id = (index: number): string => `visitor ${String(index)}`;
 
@@ -68,13 +68,13 @@ test('64 sessions recall their own name and number after a restart, from the KV 
 
 test('the test above fails when two sequences are swapped', async () => {
   // Sessions with equally long KV get each other's: what every check of counts, positions and tokens would let pass.
-  const original = Object.getOwnPropertyDescriptor(Engine.prototype, 'importSequence')
-    ?.value as Engine['importSequence'];
+  const original = Object.getOwnPropertyDescriptor(Engine.prototype, 'importKv')?.value as Engine['importKv'];
   const byLength = new Map<number, Uint8Array>();
   let swaps = 0;
-  vi.spyOn(Engine.prototype, 'importSequence').mockImplementation(function (
+  vi.spyOn(Engine.prototype, 'importKv').mockImplementation(function (
     this: Engine,
     sequence,
+    from,
     tokens,
     bytes,
     trusted,
@@ -82,7 +82,7 @@ test('the test above fails when two sequences are swapped', async () => {
     const other = byLength.get(tokens.length) ?? bytes;
     byLength.set(tokens.length, bytes);
     if (other !== bytes) swaps++;
-    return original.call(this, sequence, tokens, other, trusted);
+    return original.call(this, sequence, from, tokens, other, trusted);
   });
   const model = await loadModel(RECALL, LOAD);
   const right = await countRight(await tellAll(model));

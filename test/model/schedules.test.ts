@@ -1,18 +1,14 @@
 /**
  * What a session says does not depend on who else speaks, nor on where its KV has been: over random schedules of create,
- * send, cancel, park, save and resume, every turn equals the one that the same conversation gets alone.
+ * send, cancel, park, save, resume, fork, rewind, expiry and restart, with pages that RAM and disk have no room for, every turn
+ * equals the one that the same conversation gets alone.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import {
-  LlamaError,
-  loadModel,
-  MemoryStore,
-  type Model,
-  type Reply,
-  type Session,
-  type Turn,
-} from '../../lib/index.js';
+import { LlamaError, loadModel, type Model, type Reply, type Session, type Turn } from '../../lib/index.js';
 import { NAMES, RECALL } from '../support/recall.js';
 
 const RUNS = Number(process.env['SCHEDULES'] ?? 200);
@@ -35,8 +31,10 @@ const MESSAGES = [
 /** One thing that happens to one session; `wait`: before the next thing happens. */
 interface Action {
   session: number;
-  kind: 'send' | 'sendAndCancel' | 'park' | 'save' | 'resume';
+  kind: 'send' | 'sendAndCancel' | 'park' | 'save' | 'resume' | 'fork' | 'rewind' | 'expire' | 'restart';
   message: number;
+  /** Of a fork or a rewind: turns that stay, modulo those that there are. */
+  turns: number;
   /** Pieces until the cancel; 0: at once, in the queue. */
   pieces: number;
   wait: boolean;
@@ -44,8 +42,14 @@ interface Action {
 
 const action: fc.Arbitrary<Action> = fc.record({
   session: fc.nat(SESSIONS - 1),
-  kind: fc.constantFrom('send', 'send', 'send', 'sendAndCancel', 'park', 'save', 'resume'),
+  kind: fc.oneof(
+    { weight: 12, arbitrary: fc.constantFrom('send' as const) },
+    { weight: 3, arbitrary: fc.constantFrom('sendAndCancel' as const, 'park' as const, 'fork' as const) },
+    { weight: 3, arbitrary: fc.constantFrom('save' as const, 'resume' as const, 'rewind' as const) },
+    { weight: 1, arbitrary: fc.constantFrom('expire' as const, 'restart' as const) },
+  ),
   message: fc.nat(MESSAGES.length - 1),
+  turns: fc.nat(8),
   pieces: fc.nat(6),
   wait: fc.boolean(),
 });
@@ -60,28 +64,43 @@ interface Kept {
 
 let crowd: Model;
 let alone: Model;
+let folder: string;
+/** Of all models that were the crowd. */
+const stats: Record<string, number> = {};
 
 beforeAll(async () => {
-  // Three sequences for five sessions, and a pool too small for all of them.
-  crowd = await loadModel(RECALL, {
-    threads: 1,
-    maxResident: 3,
-    contextTokens: 512,
-    batchTokens: 64,
-    store: new MemoryStore(),
-  });
+  folder = await mkdtemp(join(tmpdir(), 'llama-sessions-'));
+  crowd = await loadCrowd();
   alone = await loadModel(RECALL, { threads: 1, maxResident: 1 });
 });
 
 afterAll(async () => {
-  const stats = crowd.stats();
+  await closeCrowd();
+  await alone.close();
+  await rm(folder, { recursive: true });
   // Schedules that never move anything would prove nothing.
-  for (const what of ['parks', 'ramRestores', 'storeRestores', 'cancelledTurns'])
+  for (const what of ['parks', 'ramRestores', 'storeRestores', 'ramEvictions', 'sharedTokens', 'cancelledTurns'])
     expect(stats[what], what).toBeGreaterThan(0);
   expect((stats['generatedSequences'] ?? 0) / (stats['generateSteps'] ?? 1)).toBeGreaterThan(1);
-  await crowd.close();
-  await alone.close();
 });
+
+/** Three sequences for five sessions, a pool too small for all of them, and RAM for some pages. */
+function loadCrowd(): Promise<Model> {
+  return loadModel(RECALL, {
+    threads: 1,
+    maxResident: 3,
+    contextTokens: 512,
+    batchTokens: 64,
+    store: folder,
+    durability: 'none',
+    cache: { pageTokens: 16, ramBytes: 200_000, diskBytes: 400_000, restore: 'always' },
+  });
+}
+
+async function closeCrowd(): Promise<void> {
+  for (const [name, count] of Object.entries(crowd.stats())) stats[name] = (stats[name] ?? 0) + count;
+  await crowd.close();
+}
 
 test(`${String(RUNS)} random schedules change nothing that is said`, { timeout: 600_000 }, async () => {
   const seed = Number(process.env['SCHEDULE_SEED'] ?? 20_261_121);
@@ -100,20 +119,46 @@ async function play(schedule: readonly Action[]): Promise<Kept[][]> {
   /** What was begun on each session; they run in order anyway. */
   const begun: Promise<unknown>[] = [];
   for (const step of schedule) {
-    // Closing would end what is under way.
-    if (step.kind === 'resume') await Promise.all(begun);
-    const doing = perform(step, sessions, conversations[step.session] as Kept[]);
+    // Closing would end what is under way, and others are to see what these have come to.
+    const apart = ['resume', 'fork', 'rewind', 'expire', 'restart'].includes(step.kind);
+    if (apart) await Promise.all(begun);
+    const doing = perform(step, sessions, conversations);
     begun.push(doing);
-    if (step.wait || step.kind === 'resume') await doing;
+    if (step.wait || apart) await doing;
   }
   await Promise.all(begun);
   await Promise.all(sessions.map((session) => session.delete()));
   return conversations;
 }
 
-async function perform(step: Action, sessions: Session[], conversation: Kept[]): Promise<void> {
+async function perform(step: Action, sessions: Session[], conversations: Kept[][]): Promise<void> {
   const session = sessions[step.session] as Session;
+  const conversation = conversations[step.session] as Kept[];
+  const turns = step.turns % (conversation.length + 1);
+  const next = (step.session + 1) % SESSIONS;
   switch (step.kind) {
+    case 'fork':
+      await sessions[next]?.delete();
+      sessions[next] = await session.fork({ atMessage: 2 * turns });
+      conversations[next] = conversation.slice(0, turns);
+      return;
+    case 'rewind':
+      conversation.length = turns;
+      return session.rewind(2 * turns);
+    case 'expire':
+      await (await crowd.resumeSession(session.id, { ttlMs: 1 })).save();
+      await session.close();
+      await new Promise((resolve) => setTimeout(resolve, 3));
+      await expect(crowd.resumeSession(session.id)).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+      sessions[step.session] = await crowd.createSession({ ...GREEDY, id: session.id });
+      conversation.length = 0;
+      return;
+    case 'restart':
+      await Promise.all(sessions.map((each) => each.save()));
+      await closeCrowd();
+      crowd = await loadCrowd();
+      for (const [i, { id }] of sessions.entries()) sessions[i] = await crowd.resumeSession(id);
+      return;
     case 'park':
       return session.park();
     case 'save':

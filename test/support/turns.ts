@@ -7,6 +7,7 @@ export const reply = (text: string, finishReason: Reply['finishReason'] = 'stop'
   finishReason,
   usage: { promptTokens: 1, cachedTokens: 0, generatedTokens: 1 },
   timings: { queueMs: 0, restoreMs: 0, prefillMs: 0, firstTokenMs: 0, generateMs: 0, tokensPerSecond: 0 },
+  dropped: [],
 });
 export const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

@@ -101,6 +101,7 @@ export const session: Record<string, Wrong> = {
   messages,
   ttlMs: whole(0, 2 ** 53),
   metadata: { types: [...notObjects, { a: 1 }, { a: null }] },
+  pinned: flag,
   overflow: choice,
 };
 export const turn: Record<string, Wrong> = { ...either, ignoreEog: flag, signal, timeoutMs: whole(0, 2 ** 31) };

@@ -3,12 +3,15 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { LlamaError } from '../../lib/errors.js';
-import { readExport, writeExport, type ExportedKv } from '../../lib/exportfile.js';
+import { openExport, writeExport } from '../../lib/exportfile.js';
 import { resolveSessionOptions } from '../../lib/options.js';
+import { pageHeader } from '../../lib/page.js';
+import { PageNames, type Page } from '../../lib/pages.js';
 import { encodeRecord, type SessionRecord } from '../../lib/record.js';
+import { refusal } from '../support/deadline.js';
+import { failure } from '../support/directory.js';
 
-const engine = { fingerprint: 'f00d', kvFormat: 'b1 f16' };
+const tokens = Int32Array.from({ length: 50 }, (_, i) => i);
 const record: SessionRecord = {
   id: 'alice',
   createdAt: 1,
@@ -17,10 +20,15 @@ const record: SessionRecord = {
   metadata: {},
   settings: resolveSessionOptions().settings,
   fingerprint: 'f00d',
-  tokens: Int32Array.of(1, 2, 3, 4),
+  tokens,
+  kvTokens: 50,
 };
-const kv: ExportedKv = { kvFormat: 'b1 f16', tokens: 3, bytes: Uint8Array.from({ length: 300 }, (_, i) => i % 256) };
-const recordBytes = encodeRecord({ ...record, kv: { key: '', tokens: 3, bytes: 1000 } }).byteLength;
+/** Two full pages and a short one. */
+const names = new PageNames('f00d', 'b1 f16', 16);
+const pages = names.of(tokens.subarray(0, 48));
+const kvOf = ({ from, to }: Page): Uint8Array => Uint8Array.from({ length: 4 * (to - from) }, (_, i) => from + i);
+const read = (page: Page): Promise<Uint8Array> => Promise.resolve(kvOf(page));
+const write = (some: readonly Page[] = pages): Promise<{ bytes: number }> => writeExport(path, record, some, read);
 
 let root: string;
 let path: string;
@@ -29,49 +37,91 @@ beforeEach(async () => {
   path = join(root, 'session.llama');
   return () => rm(root, { recursive: true });
 });
-async function failure(promise: Promise<unknown>): Promise<LlamaError> {
-  const error = await promise.then(
-    () => expect.unreachable('should have rejected'),
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(LlamaError);
-  return error as LlamaError;
+
+/** What can be had of the file: how many of the wanted pages, each as it was written, and what ended them. */
+interface Taken {
+  record: SessionRecord;
+  pages: number;
+  problem: string | undefined;
 }
 
-test('record and KV come back; the place in a store does not travel', async () => {
-  const { bytes } = await writeExport(path, { ...record, kv: { key: 'of my store', tokens: 2, bytes: 5 } }, kv);
+async function take(wanted: readonly Page[] = pages): Promise<Taken> {
+  const file = await openExport(path);
+  try {
+    const taken = file.pages(wanted);
+    for (let count = 0; ; count++) {
+      const next = await taken.next();
+      if (next.done === true) return { record: file.record, pages: count, problem: next.value };
+      expect(next.value.page).toBe(wanted[count]);
+      expect(Buffer.compare(next.value.kv, kvOf(next.value.page))).toBe(0);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same of a file that may be damaged: what it comes to, or the code of its error. */
+async function attempt(): Promise<Taken | string> {
+  return take().catch(async (error: unknown) => (await failure(Promise.reject(error as Error))).code);
+}
+
+test('record and KV come back, page by page', async () => {
+  const { bytes } = await write();
   expect((await stat(path)).size).toBe(bytes);
-  const imported = await readExport(path, engine);
-  expect(imported).toEqual({ record, kv: { kv: kv.bytes, tokens: 3 } });
-  expect((await readFile(path)).includes('of my store')).toBe(false);
+  expect(await take()).toEqual({ record: { ...record, kvTokens: 48 }, pages: 3, problem: undefined });
 });
 
-test('a session without KV', async () => {
-  await writeExport(path, { ...record, kv: { key: 'k', tokens: 2, bytes: 5 } });
-  expect(await readExport(path, engine)).toEqual({ record });
+test('a session without KV, whatever its record said', async () => {
+  await write([]);
+  expect(await take([])).toEqual({ record: { ...record, kvTokens: 0 }, pages: 0, problem: undefined });
+  expect(await take()).toMatchObject({ pages: 0, problem: 'corrupt' });
 });
 
-test('a large KV', async () => {
-  const large = { ...kv, bytes: new Uint8Array(40 * 2 ** 20).fill(7) };
-  await writeExport(path, record, large);
-  const imported = await readExport(path, engine);
-  expect(Buffer.compare(imported.kv?.kv ?? new Uint8Array(), large.bytes)).toBe(0);
+test('pages are written as far as they can be read, one at a time', async () => {
+  const asked: Page[] = [];
+  let reading = 0;
+  await writeExport(path, record, pages, async (page) => {
+    asked.push(page);
+    expect(++reading).toBe(1);
+    const kv = await read(page);
+    reading--;
+    return page === pages[1] ? undefined : kv;
+  });
+  expect(asked).toEqual(pages.slice(0, 2));
+  expect(await take(pages.slice(0, 1))).toEqual({ record: { ...record, kvTokens: 16 }, pages: 1, problem: undefined });
+});
+
+test('what fails while pages are read leaves nothing behind', async () => {
+  const broken = (): Promise<never> => Promise.reject(new Error('gone'));
+  expect((await refusal('the export', () => writeExport(path, record, pages, broken))).message).toBe('gone');
+  expect(await readdir(root)).toEqual([]);
+});
+
+test('large pages', async () => {
+  const large = [...names.of(tokens.subarray(0, 32))];
+  const kv = large.map((_, i) => new Uint8Array(20 * 2 ** 20).fill(7 + i));
+  await writeExport(path, record, large, (page) => Promise.resolve(kv[large.indexOf(page)]));
+  const file = await openExport(path);
+  let count = 0;
+  for await (const page of file.pages(large)) expect(Buffer.compare(page.kv, kv[count++]!)).toBe(0);
+  expect(count).toBe(2);
+  await file.close();
 });
 
 test('it is written whole or not at all, for this user only, over what was there', async () => {
   await writeFile(path, 'before', { mode: 0o644 });
-  await writeExport(path, record, kv);
+  await write();
   expect(await readdir(root)).toEqual(['session.llama']);
   if (process.platform !== 'win32') expect((await stat(path)).mode & 0o777).toBe(0o600);
   const blocked = join(root, 'folder');
   await mkdir(join(blocked, 'full'), { recursive: true });
-  const error = await failure(writeExport(blocked, record, kv));
+  const error = await failure(writeExport(blocked, record, pages, read));
   expect(error.code).toBe('STORE_FAILED');
   expect((await readdir(root)).sort()).toEqual(['folder', 'session.llama']);
 });
 
 test('a folder that is not there', async () => {
-  const error = await failure(writeExport(join(root, 'no/where'), record));
+  const error = await failure(writeExport(join(root, 'no/where'), record, [], read));
   expect(error.code).toBe('STORE_FAILED');
   expect(error.message).toMatch(
     /^Could not write the export file in .*no\/where: the directory is not there; create it/,
@@ -79,50 +129,89 @@ test('a folder that is not there', async () => {
 });
 
 test.each([
-  ['model', { ...engine, fingerprint: 'beef' }],
-  ['format', { ...engine, kvFormat: 'b2 f16' }],
+  ['model', new PageNames('beef', 'b1 f16', 16)],
+  ['format', new PageNames('f00d', 'b2 f16', 16)],
+  ['page size', new PageNames('f00d', 'b1 f16', 24)],
 ])('KV of another %s is foreign, the record is there', async (_, other) => {
-  await writeExport(path, record, kv);
-  expect(await readExport(path, other)).toEqual({ record, kvProblem: 'foreign' });
+  await write();
+  const wanted = other.of(tokens.subarray(0, 48));
+  expect(await take(wanted)).toEqual({ record: { ...record, kvTokens: 48 }, pages: 0, problem: 'foreign' });
 });
 
-test('cut off anywhere: the record is corrupt, or whole with corrupt KV', async () => {
-  await writeExport(path, record, kv);
+test('pages that begin alike are taken up to where they differ', async () => {
+  await write();
+  const other = Int32Array.from(tokens).fill(99, 20);
+  expect(await take(names.of(other))).toMatchObject({ pages: 1, problem: 'foreign' });
+});
+
+test('fewer or more pages than the file has', async () => {
+  await write(pages.slice(0, 2));
+  expect(await take(pages.slice(0, 1))).toMatchObject({ pages: 1, problem: 'corrupt' });
+  expect(await take(pages)).toMatchObject({ pages: 2, problem: 'corrupt' });
+});
+
+test('cut off anywhere: the record is corrupt, or whole with the pages before the cut', async () => {
+  await write();
   const { size } = await stat(path);
-  for (let length = size - 1; length >= 0; length -= length > recordBytes - 40 && length < recordBytes + 40 ? 1 : 17) {
+  // Where a part of the file ends.
+  const ends = [encodeRecord({ ...record, kvTokens: 48 }).byteLength];
+  for (const page of pages) {
+    const header = await pageHeader(page.key, kvOf(page));
+    ends.push((ends.at(-1) ?? 0) + header.byteLength + kvOf(page).byteLength);
+  }
+  expect(ends.at(-1)).toBe(size);
+  for (let length = size - 1; length >= 0; length--) {
     await truncate(path, length);
-    const result = await readExport(path, engine).catch((error: unknown) => (error as LlamaError).code);
-    const whole = typeof result === 'object';
-    if (whole) expect(result).toEqual({ record, kvProblem: 'corrupt' });
-    else expect(result).toBe('SNAPSHOT_CORRUPT');
+    const whole = ends.filter((end) => end <= length).length;
+    const expected = { record: { ...record, kvTokens: 48 }, pages: whole - 1, problem: 'corrupt' };
+    expect(await attempt()).toEqual(whole === 0 ? 'SNAPSHOT_CORRUPT' : expected);
   }
 });
 
 test('any byte changed: the same', async () => {
-  await writeExport(path, record, kv);
+  await write();
   const good = await readFile(path);
-  let corruptKv = 0;
-  for (let i = 0; i < good.byteLength; i += 3) {
+  const counts = { record: 0, pages: [0, 0, 0] };
+  for (let i = 0; i < good.byteLength; i++) {
     const bad = Buffer.from(good);
     bad[i] = (bad[i] ?? 0) ^ 0x40;
     await writeFile(path, bad);
-    const result = await readExport(path, engine).catch((error: unknown) => (error as LlamaError).code);
-    if (typeof result === 'object') corruptKv++;
-    expect(result).toEqual(typeof result === 'object' ? { record, kvProblem: 'corrupt' } : 'SNAPSHOT_CORRUPT');
+    const result = await attempt();
+    if (typeof result === 'string') {
+      expect(result).toBe('SNAPSHOT_CORRUPT');
+      counts.record++;
+    } else {
+      expect(result.problem).toBe('corrupt');
+      counts.pages[result.pages]!++;
+    }
   }
-  expect(corruptKv).toBeGreaterThan(100);
+  // Damage of a page costs that page and those behind it, none before it.
+  for (const page of pages) {
+    const bytes = (await pageHeader(page.key, kvOf(page))).byteLength + kvOf(page).byteLength;
+    expect(counts.pages[pages.indexOf(page)]).toBe(bytes);
+  }
+  expect(counts.record).toBe(encodeRecord({ ...record, kvTokens: 48 }).byteLength);
 });
 
 test('bytes after the end are corrupt KV, too', async () => {
-  for (const given of [kv, undefined]) {
-    await writeExport(path, record, given);
+  for (const some of [pages, []]) {
+    await write(some);
     await writeFile(path, 'more', { flag: 'a' });
-    expect(await readExport(path, engine)).toEqual({ record, kvProblem: 'corrupt' });
+    expect(await take(some)).toMatchObject({ pages: some.length, problem: 'corrupt' });
   }
 });
 
+test('pages are read when they are asked for, and a file that was closed meanwhile is no crash', async () => {
+  await write();
+  const file = await openExport(path);
+  const taken = file.pages(pages);
+  await taken.next();
+  await file.close();
+  expect(await refusal('the next page', () => taken.next())).toBeInstanceOf(Error);
+});
+
 test('no such file is SESSION_NOT_FOUND', async () => {
-  const error = await failure(readExport(join(root, 'nothing'), engine));
+  const error = await failure(openExport(join(root, 'nothing')));
   expect(error.code).toBe('SESSION_NOT_FOUND');
   expect(error.message).toContain(join(root, 'nothing'));
 });
@@ -130,13 +219,13 @@ test('no such file is SESSION_NOT_FOUND', async () => {
 test('an empty file and a foreign one are SNAPSHOT_CORRUPT', async () => {
   for (const content of ['', 'GGUF and so on, but no session']) {
     await writeFile(path, content);
-    expect((await failure(readExport(path, engine))).code).toBe('SNAPSHOT_CORRUPT');
+    expect((await failure(openExport(path))).code).toBe('SNAPSHOT_CORRUPT');
   }
 });
 
 test('a folder is STORE_FAILED; so is a pipe, which nobody waits for', async () => {
-  expect((await failure(readExport(root, engine))).message).toMatch(/is no file; give the path of an export file/);
+  expect((await failure(openExport(root))).message).toMatch(/is no file; give the path of an export file/);
   if (process.platform === 'win32') return;
   execFileSync('mkfifo', [path]);
-  expect((await failure(readExport(path, engine))).code).toBe('STORE_FAILED');
+  expect((await failure(openExport(path))).code).toBe('STORE_FAILED');
 });

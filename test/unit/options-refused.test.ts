@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { LlamaError } from '../../lib/errors.js';
 import {
+  checkForkOptions,
   checkId,
+  checkMessageCount,
   resolveLoadOptions,
   resolveResumeOptions,
   resolveSessionOptions,
@@ -14,6 +16,8 @@ const plain = resolveSessionOptions().settings;
 const load = (options: object): unknown => resolveLoadOptions(options);
 const session = (options: object): unknown => resolveSessionOptions(options);
 const turn = (options: object): unknown => resolveTurnOptions(plain, options);
+const resume = (options: object): unknown => resolveResumeOptions({ settings: plain, metadata: {} }, options);
+const fork = (options: object): unknown => checkForkOptions(options, 4);
 
 function refuses(call: () => unknown, kind: Kind, sentence: string): void {
   let error: unknown;
@@ -44,7 +48,15 @@ describe('what is refused, and how it is said', () => {
         ['maxQueued', 1, INT32],
       ],
     ],
-    [load, [['cache.ramBytes', 0, Number.MAX_SAFE_INTEGER]]],
+    [
+      load,
+      [
+        ['cache.ramBytes', 0, Number.MAX_SAFE_INTEGER],
+        ['cache.pageTokens', 16, 65_536],
+        ['cache.idleMs', 0, INT32],
+      ],
+    ],
+    [(options) => load({ store: '/x', ...options }), [['cache.diskBytes', 0, Number.MAX_SAFE_INTEGER]]],
     [session, [...either, ['ttlMs', 1, 3_153_600_000_000]]],
     [turn, [...either, ['timeoutMs', 1, INT32]]],
   ];
@@ -111,6 +123,14 @@ describe('what is refused, and how it is said', () => {
     [load, { store: {} }, 'type', 'store.getRecord must be a function, got undefined'],
     [load, { cache: 5 }, 'type', 'cache must be an object, got 5'],
     [load, { cache: [] }, 'type', 'cache must be an object, got []'],
+    [load, { cache: { restore: true } }, 'type', "cache.restore must be one of 'auto', 'always', got true"],
+    [load, { cache: { restore: 'never' } }, 'range', "cache.restore must be one of 'auto', 'always', got 'never'"],
+    [
+      load,
+      { cache: { diskBytes: 1 } },
+      'type',
+      'cache.diskBytes goes with a store that is a path; give it to the store itself',
+    ],
     [load, { onProgress: 'x' }, 'type', "onProgress must be a function, got 'x'"],
     [load, { signal: {} }, 'type', 'signal must be an AbortSignal, got {}'],
     [load, { signal: null }, 'type', 'signal must be an AbortSignal, got null'],
@@ -131,6 +151,15 @@ describe('what is refused, and how it is said', () => {
     [session, { metadata: { a: 1 } }, 'type', "metadata['a'] must be a string, got 1"],
     [session, { metadata: 'x' }, 'type', "metadata must be an object, got 'x'"],
     [session, { overflow: 'truncate' }, 'range', "overflow must be one of 'error', 'dropOldest', got 'truncate'"],
+    [session, { pinned: 1 }, 'type', 'pinned must be a boolean, got 1'],
+    [resume, { pinned: 'no' }, 'type', "pinned must be a boolean, got 'no'"],
+    [resume, { takeOver: 1 }, 'type', 'takeOver must be a boolean, got 1'],
+    [resume, { ttlMs: 0 }, 'range', 'ttlMs must be an integer from 1 to 3153600000000, got 0'],
+    [resume, { id: 'x' }, 'type', "id must be left out: the store has it, got 'x'"],
+    [fork, { id: '' }, 'range', "id must be a string of 1 to 256 characters, got ''"],
+    [fork, { atMessage: '1' }, 'type', "atMessage must be an integer from 0 to 2147483647, got '1'"],
+    [fork, { atMessage: -1 }, 'range', 'atMessage must be an integer from 0 to 2147483647, got -1'],
+    [fork, { atMessage: 5 }, 'range', 'options.atMessage must be an integer from 0 to 4, got 5'],
     [turn, { sampling: null }, 'type', 'sampling must be an object, got null'],
     [turn, { sampling: { grammar: 1 } }, 'type', 'sampling.grammar must be a string, got 1'],
     [turn, { sampling: { logitBias: { x: 1 } } }, 'type', "each key of sampling.logitBias must be a token id, got 'x'"],
@@ -158,7 +187,7 @@ describe('what is refused, and how it is said', () => {
   });
 
   test.each([null, 5, 'x', []])('options that are %j', (options) => {
-    for (const call of [load, session, turn]) {
+    for (const call of [load, session, turn, resume, fork]) {
       refuses(
         () => call(options as never),
         'type',
@@ -176,8 +205,11 @@ describe('what is refused, and how it is said', () => {
     [
       session,
       { timeoutMs: 1 },
-      "options has no option 'timeoutMs'; its options are sampling, maxTokens, stop, priority, system, ttlMs, overflow, id, messages, metadata",
+      "options has no option 'timeoutMs'; its options are sampling, maxTokens, stop, priority, system, ttlMs, overflow, pinned, id, messages, metadata",
     ],
+    [session, { takeOver: true }, ''],
+    [resume, { takeover: true }, "options has no option 'takeover'; did you mean 'takeOver'?"],
+    [fork, { atmessage: 1 }, "options has no option 'atmessage'; did you mean 'atMessage'?"],
     [turn, { ['x'.repeat(1e6)]: 1 }, ''],
     [turn, JSON.parse('{"__proto__":1}') as object, ''],
   ])('unknown names are a TypeError: %#', (call, options, sentence) => {
@@ -194,28 +226,32 @@ describe('what is refused, and how it is said', () => {
   });
 
   test('what later versions bring is NOT_SUPPORTED now, after its type was checked', () => {
-    const calls = [
-      () => load({ encryption: { current: 'a', keys: {} } }),
-      () => load({ cache: { diskBytes: 1 } }),
-      () => load({ cache: { pageTokens: 64 } }),
-      () => session({ overflow: 'dropOldest' }),
-      () => resolveResumeOptions({ settings: { ...plain, overflow: 'dropOldest' }, metadata: {} }),
-    ];
-    for (const call of calls) {
-      expect(call).toThrow(LlamaError);
-      expect(call).toThrow(
-        expect.objectContaining({
-          code: 'NOT_SUPPORTED',
-          message: expect.stringMatching(/not supported in this version; .+\./) as unknown,
-        }),
-      );
-    }
-    refuses(() => load({ encryption: 'key' }), 'type', "encryption must be an object, got 'key'");
-    refuses(
-      () => load({ cache: { diskBytes: -1 } }),
-      'range',
-      'cache.diskBytes must be an integer from 0 to 9007199254740991, got -1',
+    const call = (): unknown => load({ encryption: { current: 'a', keys: {} } });
+    expect(call).toThrow(LlamaError);
+    expect(call).toThrow(
+      expect.objectContaining({
+        code: 'NOT_SUPPORTED',
+        message: expect.stringMatching(/not supported in this version; .+\./) as unknown,
+      }),
     );
+    refuses(() => load({ encryption: 'key' }), 'type', "encryption must be an object, got 'key'");
+  });
+
+  test('a number of messages to keep is one that there is', () => {
+    for (const good of [0, 4]) expect(() => checkMessageCount('toMessage', good, 4)).not.toThrow();
+    for (const bad of [-1, 5, 0.5, NaN])
+      refuses(
+        () => checkMessageCount('toMessage', bad, 4),
+        'range',
+        `toMessage must be an integer from 0 to 4, got ${bad}`,
+      );
+    refuses(
+      () => checkMessageCount('toMessage', undefined, 4),
+      'type',
+      'toMessage must be an integer from 0 to 4, got undefined',
+    );
+    for (const good of [undefined, {}, { atMessage: 4 }, { id: 'x', atMessage: 0 }])
+      expect(() => checkForkOptions(good, 4)).not.toThrow();
   });
 
   test('checkId', () => {

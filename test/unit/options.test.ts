@@ -22,6 +22,9 @@ describe('defaults', () => {
       kvType: 'f16',
       durability: 'always',
       ramBytes: 2 ** 30,
+      pageTokens: 256,
+      alwaysRestore: false,
+      idleMs: 60_000,
       maxQueued: 1024,
     });
   });
@@ -29,7 +32,7 @@ describe('defaults', () => {
   test('of a session: a fresh id each time, settings as given', () => {
     const one = resolveSessionOptions();
     expect(one).toMatchObject({ messages: [], metadata: {} });
-    expect(one.settings).toEqual({ sampling: {}, stop: [], priority: 0, overflow: 'error' });
+    expect(one.settings).toEqual({ sampling: {}, stop: [], priority: 0, pinned: false, overflow: 'error' });
     expect(one.id).toMatch(/^[0-9a-f-]{36}$/);
     expect(resolveSessionOptions().id).not.toBe(one.id);
   });
@@ -58,8 +61,9 @@ describe('defaults', () => {
   });
 
   test('undefined is as good as absent, everywhere', () => {
-    const nothing = { maxResident: undefined, store: undefined, signal: undefined, cache: { ramBytes: undefined } };
-    expect(resolveLoadOptions(nothing as object)).toEqual(resolveLoadOptions());
+    const cache = { ramBytes: undefined, diskBytes: undefined, pageTokens: undefined, restore: undefined };
+    const nothing = { maxResident: undefined, store: undefined, signal: undefined, cache };
+    expect(resolveLoadOptions(nothing as object)).toStrictEqual(resolveLoadOptions());
     expect(
       resolveTurnOptions(plain, { sampling: { topK: undefined }, maxTokens: undefined, stop: undefined } as object),
     ).toEqual({
@@ -86,13 +90,16 @@ describe('what was given arrives', () => {
       kvType: 'q8_0',
       store,
       durability: 'none',
-      cache: { ramBytes: 0 },
+      cache: { ramBytes: 0, pageTokens: 64, restore: 'always', idleMs: 0 },
       maxQueued: 1,
       onProgress,
       signal,
     } as const;
     const { cache, kvLayout: _layout, ...same } = all;
-    expect(resolveLoadOptions(all)).toEqual({ ...same, ...cache, unified: false });
+    const { restore: _restore, ...budgets } = cache;
+    expect(resolveLoadOptions(all)).toEqual({ ...same, ...budgets, alwaysRestore: true, unified: false });
+    expect(resolveLoadOptions({ cache: { restore: 'auto' } }).alwaysRestore).toBe(false);
+    expect(resolveLoadOptions({ store: '/tmp/x', cache: { diskBytes: 0 } }).diskBytes).toBe(0);
     expect(resolveLoadOptions({ kvLayout: 'unified', store: '/tmp/x' })).toMatchObject({
       unified: true,
       store: '/tmp/x',
@@ -111,7 +118,8 @@ describe('what was given arrives', () => {
       ttlMs: 1000,
       metadata: { a: 'b' },
       priority: -2.5,
-      overflow: 'error' as const,
+      pinned: true,
+      overflow: 'dropOldest' as const,
     };
     const resolved = resolveSessionOptions(given);
     const { id, messages, metadata, ...settings } = structuredClone(given);
@@ -155,10 +163,16 @@ describe('what was given arrives', () => {
   });
 
   test('a resumed session keeps what is stored but for what is given', () => {
-    const stored = resolveSessionOptions({ system: 'S', sampling: { topK: 1 }, ttlMs: 5, metadata: { a: 'b' } });
+    const given = { system: 'S', sampling: { topK: 1 }, ttlMs: 5, pinned: true, overflow: 'dropOldest' } as const;
+    const stored = resolveSessionOptions({ ...given, metadata: { a: 'b' } });
     expect(resolveResumeOptions(stored)).toEqual({ settings: stored.settings, metadata: { a: 'b' } });
-    const resumed = resolveResumeOptions(stored, { ttlMs: 6, sampling: { minP: 1 }, metadata: {} });
-    expect(resumed).toEqual({ settings: { ...stored.settings, ttlMs: 6, sampling: { minP: 1 } }, metadata: {} });
+    const resumed = resolveResumeOptions(stored, { ttlMs: 6, sampling: { minP: 1 }, pinned: false, metadata: {} });
+    expect(resumed).toEqual({
+      settings: { ...stored.settings, ttlMs: 6, sampling: { minP: 1 }, pinned: false },
+      metadata: {},
+    });
+    // It says how to open it, not what it is.
+    expect(resolveResumeOptions(stored, { takeOver: true })).toEqual(resolveResumeOptions(stored));
     expect(() => resolveResumeOptions(stored, { id: 'x' })).toThrow(
       new TypeError("id must be left out: the store has it, got 'x'"),
     );

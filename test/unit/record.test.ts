@@ -16,7 +16,7 @@ const record: SessionRecord = {
   },
   fingerprint: 'f00d',
   tokens: Int32Array.of(1, -1, 2_147_483_647, -2_147_483_648),
-  kv: { key: 'k', tokens: 3, bytes: 99 },
+  kvTokens: 3,
 };
 
 function failure(bytes: Uint8Array): LlamaError {
@@ -38,9 +38,9 @@ function forge(fields: object | string, tokens: Uint8Array = new Uint8Array(), j
 const { tokens: _tokens, ...fields } = record;
 
 test('what goes in comes out', () => {
-  expect(decodeRecord(encodeRecord(record))).toStrictEqual(record);
-  const { kv: _kv, ...withoutKv } = record;
-  expect(decodeRecord(encodeRecord(withoutKv))).toStrictEqual(withoutKv);
+  for (const kvTokens of [0, 3, 4]) {
+    expect(decodeRecord(encodeRecord({ ...record, kvTokens }))).toStrictEqual({ ...record, kvTokens });
+  }
 });
 
 test('property: any record comes out as it went in', () => {
@@ -56,7 +56,8 @@ test('property: any record comes out as it went in', () => {
       metadata: fc.dictionary(text, text, { noNullPrototype: true }),
       settings: fc.constant(record.settings),
       fingerprint: fc.string({ unit: 'binary', maxLength: 64 }),
-      tokens: fc.int32Array({ maxLength: 50 }),
+      tokens: fc.int32Array({ minLength: 7, maxLength: 50 }),
+      kvTokens: fc.nat({ max: 7 }),
     },
     { noNullPrototype: true },
   );
@@ -77,7 +78,7 @@ test('a view at an odd offset decodes, and the tokens are memory of their own', 
 });
 
 test('the bytes are the same on every machine', () => {
-  const bytes = encodeRecord({ ...record, tokens: Int32Array.of(1, 258) });
+  const bytes = encodeRecord({ ...record, tokens: Int32Array.of(1, 258), kvTokens: 2 });
   expect(Buffer.from(bytes.subarray(0, 12)).toString('latin1')).toBe('LSRECORD\x01\0\0\0');
   expect([...bytes.subarray(-40, -32)]).toEqual([1, 0, 0, 0, 2, 1, 0, 0]);
 });
@@ -138,26 +139,35 @@ describe('a right checksum does not make wrong fields right', () => {
     ['settings of another type', { ...fields, settings: 'x' }],
     ['sampling out of range', { ...fields, settings: { ...fields.settings, sampling: { topK: -1 } } }],
     ['an unknown setting', { ...fields, settings: { ...fields.settings, more: 1 } }],
-    ['a KV reference without its key', { ...fields, kv: { tokens: 1, bytes: 1 } }],
-    ['KV of more tokens than there are', { ...fields, kv: { key: 'k', tokens: 5, bytes: 1 } }],
-    ['negative KV', { ...fields, kv: { key: 'k', tokens: -1, bytes: 1 } }],
+    ['pinned by another type', { ...fields, settings: { ...fields.settings, pinned: 1 } }],
+    ['KV of more tokens than there are', { ...fields, kvTokens: 5 }],
+    ['negative KV', { ...fields, kvTokens: -1 }],
+    ['KV of half a token', { ...fields, kvTokens: 0.5 }],
+    ['KV of another type', { ...fields, kvTokens: '3' }],
   ])('%s', (_, forged) => {
     const error = failure(forge(forged, Buffer.alloc(16)));
     expect(error.code).toBe('SNAPSHOT_CORRUPT');
     expect(error.cause).toBeInstanceOf(Error);
   });
 
-  test.each(['id', 'createdAt', 'modifiedAt', 'messages', 'metadata', 'settings', 'fingerprint'] as const)(
-    '%s is missing',
-    (name) => {
-      const { [name]: _gone, ...rest } = fields;
-      const error = failure(forge(rest, Buffer.alloc(16)));
-      expect(error.code).toBe('SNAPSHOT_CORRUPT');
-      expect(error.message).toContain(`record.${name} is missing`);
-    },
-  );
+  const names = [
+    'id',
+    'createdAt',
+    'modifiedAt',
+    'messages',
+    'metadata',
+    'settings',
+    'fingerprint',
+    'kvTokens',
+  ] as const;
+  test.each(names)('%s is missing', (name) => {
+    const { [name]: _gone, ...rest } = fields;
+    const error = failure(forge(rest, Buffer.alloc(16)));
+    expect(error.code).toBe('SNAPSHOT_CORRUPT');
+    expect(error.message).toContain(`record.${name} is missing`);
+  });
 
-  test.each(['sampling', 'stop', 'priority', 'overflow'] as const)('settings.%s is missing', (name) => {
+  test.each(['sampling', 'stop', 'priority', 'pinned', 'overflow'] as const)('settings.%s is missing', (name) => {
     const { [name]: _gone, ...settings } = fields.settings;
     expect(failure(forge({ ...fields, settings }, Buffer.alloc(16))).message).toContain(`settings.${name} is missing`);
   });
@@ -171,7 +181,7 @@ describe('a right checksum does not make wrong fields right', () => {
   });
 
   test('a format of version 0', () => {
-    const json = Buffer.from(JSON.stringify({ ...fields, kv: undefined }));
+    const json = Buffer.from(JSON.stringify({ ...fields, kvTokens: 0 }));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(json.byteLength);
     expect(decodeRecord(seal(RECORD_KIND, 1, [length, json])).id).toBe('alice');

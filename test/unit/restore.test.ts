@@ -1,0 +1,300 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { SessionKv } from '../../lib/residency.js';
+import { until, within } from '../support/deadline.js';
+import { makePlace, PAGE, say, type Place } from '../support/residency.js';
+import { tick } from '../support/turns.js';
+
+/** A session that has said so much and left the device. */
+async function parked({ residency, tiers, speak }: Place, tokens: Int32Array): Promise<SessionKv> {
+  const kv = new SessionKv();
+  await speak(kv, tokens);
+  await residency.park(kv);
+  await kv.recorded;
+  await within('written', tiers.written());
+  return kv;
+}
+
+/** From now on its pages are in the store alone. */
+function storedOnly({ tiers }: Place, { pages }: SessionKv): void {
+  tiers.forget(pages.map(({ key }) => key));
+  tiers.presume(pages);
+}
+
+describe('bringing KV back', () => {
+  test('first what others hold on the device is shared, then only what is beyond it comes in', async () => {
+    const place = makePlace();
+    const a = await parked(place, say(4 * PAGE));
+    const b = new SessionKv();
+    expect(await place.speak(b, say(3 * PAGE, 2, 70))).toBe(2 * PAGE);
+    expect(place.residency.counters.ramRestores).toBe(1);
+    place.engine.taken();
+    expect(await place.speak(a, say(4 * PAGE + 5))).toBe(4 * PAGE);
+    expect(place.engine.taken()).toEqual([
+      'adopt 1 133: 70',
+      'import 1 64-96 ours',
+      'import 1 96-128 ours',
+      'compute 1 133: 128 held',
+    ]);
+    expect(place.residency.counters).toMatchObject({ ramRestores: 2, storeRestores: 0, declinedRestores: 0 });
+    expect(place.residency.counters.restoreMs).toBeGreaterThan(0);
+    expect(place.engine.mixups).toBe(0);
+  });
+
+  test('nothing is asked for when all is on the device, or nothing is anywhere', async () => {
+    const { engine, residency, speak } = makePlace({ keepsPages: false });
+    const a = new SessionKv();
+    await speak(a, say(2 * PAGE));
+    expect(await speak(a, say(3 * PAGE))).toBe(2 * PAGE);
+    expect(engine.taken()).toEqual(['compute 0 64: 0 held', 'compute 0 96: 64 held']);
+    expect(residency.counters).toMatchObject({ ramRestores: 0, restoreMs: 0 });
+  });
+
+  test('its own last page comes back when the prompt goes on from it, and not when it does not', async () => {
+    const place = makePlace();
+    const a = await parked(place, say(PAGE + 20));
+    place.engine.taken();
+    expect(await place.speak(a, say(3 * PAGE))).toBe(PAGE + 20);
+    expect(place.engine.taken()).toContain('import 0 32-52 ours');
+    const b = await parked(place, say(PAGE + 20, 2));
+    place.engine.taken();
+    expect(
+      await place.speak(
+        b,
+        say(3 * PAGE, 9).map((token, i) => (i < PAGE + 19 ? 2000 + i : token)),
+      ),
+    ).toBe(PAGE);
+    expect(place.engine.taken().filter((command) => command.startsWith('import'))).toEqual(['import 1 0-32 ours']);
+    expect(place.engine.mixups).toBe(0);
+  });
+
+  test("a session that goes on from another's words uses its pages", async () => {
+    const place = makePlace();
+    await parked(place, say(3 * PAGE));
+    const b = await parked(place, say(PAGE, 2));
+    expect(await place.speak(b, say(4 * PAGE, 3, 80))).toBe(2 * PAGE);
+    expect(place.engine.mixups).toBe(0);
+  });
+
+  test('it stops at the first page that is missing', async () => {
+    const place = makePlace();
+    const a = await parked(place, say(4 * PAGE));
+    const [, second] = a.pages;
+    place.tiers.forget([second!.key]);
+    place.store.pages.delete(second!.key);
+    place.engine.taken();
+    expect(await place.speak(a, say(4 * PAGE))).toBe(PAGE);
+    expect(place.engine.taken().filter((command) => command.startsWith('import'))).toEqual(['import 0 0-32 ours']);
+    // The same of one that the store was believed to have.
+    const b = await parked(place, say(4 * PAGE, 2));
+    storedOnly(place, b);
+    place.store.pages.delete(b.pages[1]!.key);
+    expect(await place.speak(b, say(4 * PAGE, 2))).toBe(PAGE);
+    expect(place.tiers.counters.kvMisses).toBe(1);
+  });
+
+  test('from the store it is not ours, and read a few pages ahead', async () => {
+    const place = makePlace();
+    const { engine, store, residency } = place;
+    const a = await parked(place, say(7 * PAGE));
+    storedOnly(place, a);
+    expect(residency.tierOf(a)).toBe('store');
+    engine.taken();
+    store.calls.length = 0;
+    store.reads.close();
+    const spoken = place.speak(a, say(7 * PAGE));
+    await until('pages are read', () => store.reads.waiting > 0);
+    await tick();
+    expect(store.reads.waiting).toBe(4);
+    store.reads.step();
+    await until('one more is read', () => store.calls.length === 5);
+    expect(engine.taken()).toEqual(['adopt 0 224: 0', 'import 0 0-32 foreign']);
+    store.reads.open();
+    expect(await spoken).toBe(7 * PAGE);
+    expect(store.calls).toEqual(a.pages.map(({ key }) => `get ${key}`));
+    expect(residency.counters).toMatchObject({ ramRestores: 0, storeRestores: 1 });
+    expect(engine.mixups).toBe(0);
+  });
+
+  test('a new session finds what others have stored; where no pages are kept nobody looks', async () => {
+    const place = makePlace();
+    const a = await parked(place, say(2 * PAGE));
+    place.tiers.forget(a.pages.map(({ key }) => key));
+    expect(await place.speak(new SessionKv(), say(3 * PAGE))).toBe(2 * PAGE);
+    // One that knows where its own is does not look for what nobody here knows of.
+    const b = await parked(place, say(2 * PAGE, 2));
+    place.store.calls.length = 0;
+    expect(await place.speak(b, say(3 * PAGE, 2))).toBe(2 * PAGE);
+    expect(place.store.calls).toEqual([]);
+  });
+
+  test('a page that the engine refuses is a miss; those behind it are waited for', async () => {
+    const place = makePlace();
+    const { engine, tiers, residency } = place;
+    const a = await parked(place, say(4 * PAGE));
+    engine.refusesFrom = 2 * PAGE;
+    engine.taken();
+    expect(await place.speak(a, say(4 * PAGE))).toBe(2 * PAGE);
+    expect(engine.taken().filter((command) => command.startsWith('import'))).toHaveLength(4);
+    expect(tiers.counters.kvMisses).toBe(1);
+    expect(residency.counters.ramRestores).toBe(1);
+    const b = await parked(place, say(4 * PAGE, 2));
+    engine.refusesFrom = 0;
+    expect(await place.speak(b, say(4 * PAGE, 2))).toBe(0);
+    expect(residency.counters.ramRestores).toBe(1);
+    expect(residency.tierOf(b)).toBe('device');
+  });
+
+  test('an engine that fails costs the turn its KV, and no rejection is left alone', async () => {
+    const place = makePlace();
+    const a = await parked(place, say(4 * PAGE));
+    place.engine.failsImports = true;
+    expect(await place.speak(a, say(4 * PAGE))).toBe(0);
+    expect(place.tiers.counters.kvMisses).toBe(1);
+  });
+
+  test('it is declined when computing is expected to be faster', async () => {
+    const place = makePlace({ always: false });
+    const { residency, engine, store } = place;
+    const a = await parked(place, say(2 * PAGE));
+    residency.worth.computed(1000, 1);
+    residency.worth.restored('ram', 1, 1000);
+    engine.taken();
+    store.calls.length = 0;
+    expect(await place.speak(a, say(2 * PAGE))).toBe(0);
+    expect(engine.taken()).toEqual(['adopt 0 64: 0', 'compute 0 64: 0 held']);
+    expect(residency.counters).toMatchObject({ declinedRestores: 1, ramRestores: 0 });
+    expect(store.calls).toEqual([]);
+  });
+
+  test('what it took is what the next decision knows', async () => {
+    const place = makePlace({ always: false });
+    const { residency, engine } = place;
+    const a = await parked(place, say(2 * PAGE));
+    const measured: [string, number][] = [];
+    residency.worth.restored = (tier, pages) => measured.push([tier, pages]);
+    place.tiers.forget([a.pages[1]!.key]);
+    place.tiers.presume([a.pages[1]!]);
+    expect(await place.speak(a, say(2 * PAGE))).toBe(2 * PAGE);
+    expect(measured).toEqual([
+      ['ram', 1],
+      ['store', 1],
+    ]);
+    expect(engine.mixups).toBe(0);
+  });
+});
+
+describe('KV is only ever taken for that of its own tokens', () => {
+  test('also when the device has lost what a session was thought to have there', async () => {
+    const place = makePlace({ keepsPages: false });
+    const { residency, engine } = place;
+    const a = await parked(place, say(PAGE));
+    await place.speak(a, say(PAGE));
+    await residency.cut(a, say(8));
+    // Now it holds other tokens than it has pages of, at the same positions …
+    await place.speak(a, say(PAGE, 2, 8));
+    const b = await parked(place, say(3 * PAGE, 2, 8));
+    // … and the device fails.
+    engine.lose(a.sequence!);
+    place.tiers.forget([b.pages[0]!.key]);
+    await place.speak(a, say(3 * PAGE, 2, 8));
+    expect(engine.mixups).toBe(0);
+  });
+
+  test.each([{ pages: true }, { pages: false }, { pages: false, portableKv: false }])(
+    'property: whatever sessions do, with %o',
+    async (kind) => {
+      const session = fc.nat({ max: 3 });
+      const length = fc.integer({ min: 1, max: 130 });
+      const turn = fc.record({
+        do: fc.constant('speak' as const),
+        session,
+        length,
+        voice: fc.nat({ max: 2 }),
+        common: fc.nat(130),
+      });
+      const other = fc.record({
+        do: fc.constantFrom('park', 'cut', 'fork', 'delete', 'settle', 'pressure', 'lose', 'forget', 'stop'),
+        session,
+        length,
+        voice: session,
+        common: fc.constant(0),
+      });
+      const run = async (
+        operations: { do: string; session: number; length: number; voice: number; common: number }[],
+      ) => {
+        const place = makePlace({ sequences: 3, ramBytes: 20_000, ...kind });
+        const { residency, engine, speak, tiers } = place;
+        const kvs = Array.from({ length: 4 }, () => new SessionKv());
+        for (const { do: name, session, length, voice, common } of operations) {
+          const kv = kvs[session]!;
+          if (name === 'speak') {
+            const prompt = say(length, voice, common);
+            expect(await speak(kv, prompt)).toBeLessThanOrEqual(length);
+          } else if (name === 'park') await residency.park(kv);
+          else if (name === 'cut') await residency.cut(kv, kv.tokens.slice(0, length));
+          else if (name === 'settle') residency.settle(Infinity);
+          else if (name === 'pressure') engine.onPressure(length);
+          else if (name === 'lose' && kv.sequence !== undefined) engine.lose(kv.sequence);
+          else if (name === 'forget') tiers.forget(kv.pages.map(({ key }) => key));
+          else if (name === 'delete') residency.delete(kv);
+          else if (name === 'stop') {
+            residency.seat(kv);
+            await residency.restore(kv, say(length, voice, 16));
+            residency.release(kv);
+          } else if (name === 'fork' && voice !== session) {
+            residency.drop(kvs[voice]!);
+            kvs[voice] = new SessionKv();
+            residency.fork(kv, kvs[voice], kv.tokens.slice(0, length));
+          }
+        }
+        expect(engine.mixups).toBe(0);
+        for (const kv of kvs) residency.delete(kv);
+        expect(residency.residentCount).toBe(0);
+        await within('written', tiers.written());
+      };
+      await fc.assert(fc.asyncProperty(fc.array(fc.oneof(turn, other), { maxLength: 25 }), run), { numRuns: 150 });
+    },
+  );
+});
+
+describe('where KV can be taken as a whole only', () => {
+  const sizes = (place: Place): string[] => place.engine.taken().filter((command) => !command.startsWith('compute'));
+
+  test('it leaves and comes back as one', async () => {
+    const place = makePlace({ pages: false });
+    const a = await parked(place, say(100));
+    expect(await place.speak(a, say(120))).toBe(100);
+    expect(sizes(place)).toEqual(['export 0 0-100', 'clear 0', 'adopt 0 120: 0', 'import 0 0-100 ours']);
+    expect(place.store.pages.size).toBe(1);
+  });
+
+  test('more of it than the prompt begins with is brought back where the engine can cut it off', async () => {
+    const place = makePlace({ pages: false });
+    const a = await parked(place, say(100));
+    expect(await place.speak(a, say(120, 2, 60))).toBe(60);
+    const whole = makePlace({ pages: false, portableKv: false });
+    const b = await parked(whole, say(100));
+    whole.engine.taken();
+    expect(await whole.speak(b, say(120, 2, 60))).toBe(0);
+    expect(sizes(whole)).toEqual([]);
+    expect(place.engine.mixups).toBe(0);
+  });
+
+  test('refused, nothing is left', async () => {
+    const place = makePlace({ pages: false });
+    const a = await parked(place, say(100));
+    place.engine.refusesFrom = 50;
+    expect(await place.speak(a, say(120))).toBe(0);
+    expect(place.tiers.counters.kvMisses).toBe(1);
+  });
+
+  test('a session on the device is left alone, and a new one looks nowhere', async () => {
+    const place = makePlace({ pages: false });
+    const a = new SessionKv();
+    await place.speak(a, say(100));
+    await place.speak(a, say(120, 2, 60));
+    expect(sizes(place)).toEqual([]);
+    expect(place.store.calls).toEqual([]);
+  });
+});
