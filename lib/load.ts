@@ -111,9 +111,18 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
 /** A store of ours is closed with the model; one that was passed in may serve other models. */
 function storeOf({ store, diskBytes }: ResolvedLoadOptions): { store: SessionStore; close: () => Promise<void> } {
   if (typeof store === 'object') return { store: typedStore(store), close: () => Promise.resolve() };
-  if (store === undefined) return { store: new MemoryStore(), close: () => Promise.resolve() };
+  if (store === undefined) return { store: recordsInMemory(), close: () => Promise.resolve() };
   const directory = new DirectoryStore(store, diskBytes === undefined ? {} : { pageBytes: diskBytes });
   return { store: directory, close: () => directory.close() };
+}
+
+/** Without pages: those are in RAM already, as long as there is room. */
+function recordsInMemory(): SessionStore {
+  const store = typedStore(new MemoryStore());
+  delete store.getPage;
+  delete store.putPage;
+  delete store.deletePage;
+  return store;
 }
 
 /** Progress is a courtesy: what a listener throws must not end the load. */

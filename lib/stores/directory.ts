@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { envelope } from './envelope.js';
-import { codeOf, storeFailure } from './failure.js';
-import { makeFolder, moveTo, readWhole, remove, syncFolder } from './files.js';
-import { listInOrder } from './rules.js';
+import { resolve } from 'node:path';
+import { LlamaError } from '../errors.js';
+import { Claims } from './claims.js';
+import { storeFailure } from './failure.js';
+import { Ledger } from './ledger.js';
+import { PageFiles } from './pagefiles.js';
+import { addPage, dropPage, getPage } from './pages.js';
+import { deleteRecord, getRecord, listExpired, listRecords, putRecord } from './records.js';
 import type {
   ListedRecord,
   PutPageOptions,
@@ -13,151 +14,214 @@ import type {
   SessionStore,
   StoredRecord,
 } from './store.js';
-import { Versions } from './versions.js';
-import { Workplace } from './workplace.js';
+import { sweep } from './sweep.js';
+import { pageHash, readTotals } from './tables.js';
+import { Uses } from './uses.js';
 
-/** Labels read at the same time; bounds the files that a listing has open. */
-const LABELS_AT_ONCE = 32;
+/** Records of one listing that are read at once. */
+const LISTED_AT_ONCE = 256;
+const PAGE_BYTES = 2 ** 34;
+
+/** How to keep sessions in a directory. */
+export interface DirectoryStoreOptions {
+  /** Bytes of all KV pages together; those used least recently go first. Default: 16 GiB. */
+  pageBytes?: number;
+}
 
 /**
  * Keeps sessions in a directory, which any number of processes of one machine may share:
  *
- *     sessions/<2 hex>/<SHA-256 of the id>/<version>.record
- *     pages/<2 hex>/<SHA-256 of the key>
- *     tmp/   what is being written; on the same file system, so that it can be linked and renamed into place
+ *     index/   records, and what is known of pages; an LMDB environment
+ *     pages/   KV pages, a file each
+ *     tmp/     pages that are being written
  *
- * It is made at the first use. The file system must have hard links (exFAT and some network shares have none). Background
- * fsyncs of durability 'everysec' that fail reject the next write, or `close()`.
+ * It is made at the first use. LMDB maps its file into memory, which network file systems don't keep consistent: use a local one.
+ * Records are on the disk when a write resolves, whatever the durability that was asked for: a commit is made for all writes
+ * that came during the one before it.
  */
 export class DirectoryStore implements SessionStore {
-  readonly #place: Workplace;
+  readonly #ledger: Ledger;
+  readonly #files: PageFiles;
+  readonly #claims: Claims;
+  readonly #uses: Uses;
+  readonly #pageBytes: number;
+  readonly #calls = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
 
   /** @param path of the directory; a relative one is resolved now */
-  constructor(path: string) {
-    this.#place = new Workplace(path);
+  constructor(path: string, { pageBytes = PAGE_BYTES }: DirectoryStoreOptions = {}) {
+    const root = resolve(path);
+    this.#ledger = Ledger.join(root);
+    this.#files = new PageFiles(root);
+    this.#claims = new Claims(this.#ledger);
+    this.#uses = new Uses(this.#ledger);
+    this.#pageBytes = pageBytes;
   }
 
   getRecord(id: string): Promise<StoredRecord | undefined> {
-    return this.#place.call('read a session record', async () => {
-      const newest = await new Versions(this.#folder(id)).newest();
-      if (newest === undefined) return undefined;
-      const record: StoredRecord = { version: newest.version, bytes: newest.bytes };
-      if (newest.label.expiresAt !== undefined) record.expiresAt = newest.label.expiresAt;
-      return record;
-    });
+    return this.#call('read a session record', () => this.#ledger.read((view) => getRecord(view, id)));
   }
 
   putRecord(id: string, bytes: Uint8Array, options: PutRecordOptions): Promise<number> {
-    return this.#place.call('write a session record', async () => {
-      const { expected, expiresAt, durability = 'always' } = options;
-      const durable = durability === 'always';
-      const versions = new Versions(this.#folder(id));
-      await versions.expect(expected);
-      const label = envelope(expiresAt === undefined ? { id } : { id, expiresAt }, bytes.byteLength);
-      const temporary = await this.#place.write([label, bytes], durable);
-      try {
-        await versions.add(temporary, expected, durable);
-      } finally {
-        // One that stays is swept later; it must not take back what was written.
-        await remove(temporary).catch(() => false);
-      }
-      const version = expected + 1;
-      if (durable) await syncFolder(this.#folder(id));
-      // The versions before it go only when it is on the disk: a power failure may cost a second, never the session.
-      if (durability === 'everysec') this.#place.settleLater(versions.path(version), () => versions.tidy(version));
-      else await versions.tidy(version);
+    // LMDB's thread reads it later, by its address: the caller may transfer or change what is his.
+    const copy = Buffer.from(bytes);
+    return this.#call('write a session record', async () => {
+      const { version, files } = await this.#ledger.change((draft) =>
+        putRecord(draft, id, copy, options, this.#claims.owner),
+      );
+      await this.#files.remove(files);
       return version;
     });
   }
 
   deleteRecord(id: string): Promise<boolean> {
-    return this.#place.call('delete a session record', async () => {
-      const folder = this.#folder(id);
-      const deleted = await new Versions(folder).delete();
-      if (deleted) await syncFolder(dirname(folder));
+    return this.#call('delete a session record', async () => {
+      const { deleted, files } = await this.#ledger.change((draft) => deleteRecord(draft, id));
+      await this.#files.remove(files);
       return deleted;
     });
   }
 
-  /** A damaged record does not hide the others: they are listed first, then it throws STORE_FAILED. */
   async *listRecords(filter: RecordFilter = {}): AsyncGenerator<ListedRecord, void> {
-    const { ids, failures } = await this.#place.call('list the session records', () => this.#ids());
-    yield* listInOrder(ids, filter, (id) => this.getRecord(id));
-    if (failures.length > 0) throw storeFailure('list a session record', this.#place.root, failures[0]);
+    let { after } = filter;
+    let left = filter.limit ?? Infinity;
+    while (left > 0) {
+      const most = Math.min(left, LISTED_AT_ONCE);
+      const from = after === undefined ? filter : { ...filter, after };
+      const records = await this.#call('list the session records', () =>
+        this.#ledger.read((view) => listRecords(view, from, most)),
+      );
+      yield* records;
+      if (records.length < most) return;
+      left -= most;
+      after = records.at(-1)?.id;
+    }
+  }
+
+  listExpired(now: number, limit: number): Promise<string[]> {
+    return this.#call('list the expired sessions', () => this.#ledger.read((view) => listExpired(view, now, limit)));
+  }
+
+  claim(id: string, takeOver: boolean): Promise<void> {
+    return this.#call('claim a session', () => this.#claims.claim(id, takeOver));
+  }
+
+  release(id: string): Promise<void> {
+    return this.#call('release a session', () => this.#claims.release(id));
   }
 
   getPage(key: string): Promise<Uint8Array | undefined> {
-    return this.#place.call('read a KV page', () => readWhole(this.#page(key)));
+    return this.#call('read a KV page', async () => {
+      const hash = pageHash(key);
+      const { stored } = await this.#ledger.read((view) => getPage(view, hash));
+      if (stored === undefined) return undefined;
+      const bytes = await this.#files.read(stored.file);
+      // A power failure may have taken a file that was not synced, or its end.
+      if (bytes?.byteLength !== stored.bytes) return this.#drop(hash, stored.file).then(() => undefined);
+      this.#uses.note(hash, stored);
+      return bytes;
+    });
   }
 
-  putPage(key: string, bytes: Uint8Array | readonly Uint8Array[], options: PutPageOptions = {}): Promise<void> {
-    return this.#place.call('write a KV page', async () => {
-      const durable = options.durability === 'always';
-      const path = this.#page(key);
-      const temporary = await this.#place.write(bytes instanceof Uint8Array ? [bytes] : bytes, durable);
-      try {
-        await makeFolder(dirname(path), durable);
-        await moveTo(temporary, path);
-      } catch (error) {
-        await remove(temporary).catch(() => false);
-        throw error;
+  putPage(
+    key: string,
+    bytes: Uint8Array | readonly Uint8Array[],
+    { durability = 'none' }: PutPageOptions = {},
+  ): Promise<boolean> {
+    return this.#call('write a KV page', async () => {
+      const hash = pageHash(key);
+      const parts = bytes instanceof Uint8Array ? [bytes] : bytes;
+      const length = parts.reduce((sum, part) => sum + part.byteLength, 0);
+      const { users, stored } = await this.#ledger.read((view) => getPage(view, hash));
+      if (stored !== undefined) {
+        if (await this.#files.has(stored.file)) {
+          if (durability !== 'none') await this.#files.sync(stored.file);
+          this.#uses.note(hash, stored);
+          return true;
+        }
+        await this.#drop(hash, stored.file);
       }
-      if (durable) await syncFolder(dirname(path));
-      if (options.durability === 'everysec') this.#place.settleLater(path);
+      if (users === 0 || length > this.#pageBytes) return false;
+      return this.#addPage(hash, parts, length, durability !== 'none');
     });
   }
 
   deletePage(key: string): Promise<boolean> {
-    return this.#place.call('delete a KV page', () => remove(this.#page(key)));
+    return this.#call('delete a KV page', () => this.#drop(pageHash(key)));
   }
 
-  /** Waits for what is in progress and brings everything to the disk. Idempotent. */
+  /** Figures of the whole directory, by all processes since it was made. Empty before the first use. */
+  stats(): Record<string, number> {
+    const totals = this.#ledger.peek(readTotals);
+    if (totals === undefined) return {};
+    const { usedAt: _usedAt, ...stats } = totals;
+    return stats;
+  }
+
+  /** Removes what processes that ended in the middle of a write left behind. Happens at the first use anyway. */
+  sweep(): Promise<void> {
+    return this.#call('sweep', () => sweep(this.#ledger, this.#files));
+  }
+
+  /** Waits for what is in progress, and lets go of all claims. Idempotent. */
   close(): Promise<void> {
-    return this.#place.close();
+    this.#closed ??= this.#end();
+    return this.#closed;
   }
 
-  /** All ids in no order, and why the others could not be read. */
-  async #ids(): Promise<{ ids: string[]; failures: unknown[] }> {
-    const root = join(this.#place.root, 'sessions');
-    const ids: string[] = [];
-    const failures: unknown[] = [];
-    for (const shard of await folders(root)) {
-      const names = await folders(join(root, shard));
-      for (let first = 0; first < names.length; first += LABELS_AT_ONCE) {
-        const reads = names
-          .slice(first, first + LABELS_AT_ONCE)
-          .map((name) => new Versions(join(root, shard, name)).label());
-        for (const read of await Promise.allSettled(reads)) {
-          if (read.status === 'rejected') failures.push(read.reason);
-          else if (read.value !== undefined) ids.push(read.value.id);
-        }
-      }
+  /** @param file only if this is its file */
+  async #drop(hash: string, file?: string): Promise<boolean> {
+    const dropped = await this.#ledger.change((draft) => dropPage(draft, hash, file));
+    if (dropped !== undefined) await this.#files.remove([dropped]);
+    return dropped !== undefined;
+  }
+
+  async #addPage(hash: string, parts: readonly Uint8Array[], bytes: number, durable: boolean): Promise<boolean> {
+    const file = await this.#files.write(hash, parts, durable);
+    try {
+      const page = { file, bytes };
+      const { added, stored, files } = await this.#ledger.change((draft) =>
+        addPage(draft, hash, page, this.#pageBytes),
+      );
+      await this.#files.remove(files);
+      if (added) await this.#files.finish(file, durable);
+      else await this.#files.abandon(file);
+      return stored;
+    } catch (error) {
+      await this.#files.abandon(file);
+      // The index may name it already.
+      await this.#drop(hash, file).catch(() => false);
+      throw error;
     }
-    return { ids, failures };
   }
 
-  #folder(id: string): string {
-    const name = hash(id);
-    return join(this.#place.root, 'sessions', name.slice(0, 2), name);
+  /** Does the work of one method. What goes wrong becomes STORE_FAILED. @param doing as in 'read a page' */
+  async #call<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    if (this.#closed !== undefined) {
+      throw new LlamaError('STORE_FAILED', `The store in ${this.#ledger.root} is closed; open another one to go on.`);
+    }
+    const call = work();
+    this.#calls.add(call);
+    try {
+      const result = await call;
+      this.#ledger.sweepOnce(() => sweep(this.#ledger, this.#files));
+      return result;
+    } catch (error) {
+      throw storeFailure(doing, this.#ledger.root, error);
+    } finally {
+      this.#calls.delete(call);
+    }
   }
 
-  #page(key: string): string {
-    const name = hash(key);
-    return join(this.#place.root, 'pages', name.slice(0, 2), name);
-  }
-}
-
-/** Over UTF-16: in UTF-8 all unpaired surrogates are one. */
-function hash(text: string): string {
-  return createHash('sha256').update(text, 'utf16le').digest('hex');
-}
-
-async function folders(path: string): Promise<string[]> {
-  try {
-    const entries = await readdir(path, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
+  async #end(): Promise<void> {
+    await Promise.allSettled(this.#calls);
+    try {
+      await this.#uses.write();
+      await this.#claims.end();
+    } catch (error) {
+      throw storeFailure('close', this.#ledger.root, error);
+    } finally {
+      await this.#ledger.leave();
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util';
 import { LlamaError } from '../errors.js';
 
 /** The `code` of a Node error, or undefined. */
@@ -10,7 +11,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full; free some space',
   EDQUOT: 'the disk quota is used up; free some space or raise it',
   EACCES: 'this process lacks the permission; give it read and write access, or choose another directory',
-  EPERM: 'the system does not permit it; check the permissions, and that the file system has hard links',
+  EPERM: 'the system does not permit it; check the permissions',
   EROFS: 'the file system is read-only; choose a directory that can be written',
   ENOTDIR: 'a file is where a directory should be; move it away, or choose another directory',
   EEXIST: 'a file is where a directory should be; move it away, or choose another directory',
@@ -18,9 +19,27 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOENT: 'the directory is not there; create it, or mount its disk',
   EMFILE: 'this process has too many files open; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many files open; raise its limit',
-  ENOTSUP: 'the file system has no hard links; choose a directory on another one',
-  EOPNOTSUPP: 'the file system has no hard links; choose a directory on another one',
+  MDB_CORRUPTED: 'the index is damaged; restore the directory from a copy, or move it away',
+  MDB_INVALID: 'the index is damaged; restore the directory from a copy, or move it away',
+  MDB_MAP_FULL: 'the index is full; the address space of this process is limited (ulimit -v)',
+  MDB_READERS_FULL: 'more than 1,024 threads have the index open; close some',
 };
+
+/** Codes of LMDB's own errors that a user can do something about. */
+const LMDB_CODES: Readonly<Record<number, string>> = {
+  [-30796]: 'MDB_CORRUPTED',
+  [-30793]: 'MDB_INVALID',
+  [-30792]: 'MDB_MAP_FULL',
+  [-30790]: 'MDB_READERS_FULL',
+};
+
+/** An error of LMDB, which has a number as its code, with a code as Node's errors have. */
+export function systemError(error: unknown): unknown {
+  const code: unknown = (error as { code?: unknown } | undefined)?.code;
+  if (!(error instanceof Error) || typeof code !== 'number') return error;
+  const name = LMDB_CODES[code] ?? (code > 0 ? getSystemErrorName(-code) : undefined);
+  return name === undefined ? error : Object.assign(new Error(error.message, { cause: error }), { code: name });
+}
 
 /** What users see of an error of the file system. @param doing as in 'write a session record' */
 export function storeFailure(doing: string, path: string, error: unknown): LlamaError {

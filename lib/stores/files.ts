@@ -3,7 +3,7 @@
  * makes them, `storeFailure()` turns them into what users see.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { codeOf } from './failure.js';
@@ -25,12 +25,18 @@ export async function makeFolder(path: string, durable: boolean): Promise<void> 
 }
 
 /**
- * Writes a new file under a name that nobody can guess, to be renamed or linked to its place.
+ * Writes a new file under a name that nobody can guess, to be renamed to its place.
  * @param durable returns after its bytes are on the disk
  * @returns its path; on failure nothing stays behind
  */
 export async function writeTemporary(folder: string, parts: readonly Uint8Array[], durable: boolean): Promise<string> {
   const path = join(folder, `.${randomBytes(16).toString('hex')}.tmp`);
+  await writeFile(path, parts, durable);
+  return path;
+}
+
+/** Writes a new file. @param durable returns after its bytes are on the disk */
+export async function writeFile(path: string, parts: readonly Uint8Array[], durable: boolean): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
     try {
@@ -44,7 +50,6 @@ export async function writeTemporary(folder: string, parts: readonly Uint8Array[
     await remove(path).catch(() => false);
     throw error;
   }
-  return path;
 }
 
 async function writeAll(file: Pick<FileHandle, 'write'>, bytes: Uint8Array): Promise<void> {
@@ -91,6 +96,17 @@ export async function readAt(file: Pick<FileHandle, 'read'>, position: number, l
 /** Puts a file in its place, replacing what is there. Atomic on one file system. */
 export async function moveTo(from: string, to: string): Promise<void> {
   await retryBusy(() => rename(from, to));
+}
+
+/** Whether there is a file of that name. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** Removes a file. False: it was not there. */

@@ -1,15 +1,29 @@
 import { LlamaError } from '../errors.js';
 import type { SessionStore } from './store.js';
 
+/** What a method was to do, as in 'The store could not …'. */
+const DOING = {
+  getRecord: 'read a session record',
+  putRecord: 'write a session record',
+  deleteRecord: 'delete a session record',
+  listExpired: 'list the expired sessions',
+  claim: 'claim a session',
+  release: 'release a session',
+  getPage: 'read a KV page',
+  putPage: 'write a KV page',
+  deletePage: 'delete a KV page',
+  close: 'close',
+} as const;
+
 /**
  * The same store, whose failures are typed: what it throws, at once or later, becomes a STORE_FAILED with that as its `cause`.
  * A store that somebody else wrote may throw anything; nothing above it should have to know.
  */
 export function typedStore(store: SessionStore): SessionStore {
   const typed: SessionStore = {
-    getRecord: (id) => call('read a session record', () => store.getRecord(id)),
-    putRecord: (id, bytes, options) => call('write a session record', () => store.putRecord(id, bytes, options)),
-    deleteRecord: (id) => call('delete a session record', () => store.deleteRecord(id)),
+    getRecord: (id) => call('getRecord', () => store.getRecord(id)),
+    putRecord: (id, bytes, options) => call('putRecord', () => store.putRecord(id, bytes, options)),
+    deleteRecord: (id) => call('deleteRecord', () => store.deleteRecord(id)),
     async *listRecords(filter) {
       try {
         yield* store.listRecords(filter);
@@ -19,21 +33,21 @@ export function typedStore(store: SessionStore): SessionStore {
     },
   };
   // A missing method is a missing capability, and must stay missing.
-  if (store.getPage) typed.getPage = (key) => call('read a KV page', async () => store.getPage?.(key));
-  if (store.putPage) {
-    typed.putPage = (key, bytes, options) => call('write a KV page', async () => store.putPage?.(key, bytes, options));
+  const optional = ['listExpired', 'claim', 'release', 'getPage', 'putPage', 'deletePage', 'close'] as const;
+  for (const name of optional) {
+    if (store[name] === undefined) continue;
+    const method = store[name].bind(store) as (...args: unknown[]) => Promise<never>;
+    typed[name] = (...args: unknown[]) => call(name, () => method(...args));
   }
-  if (store.deletePage) {
-    typed.deletePage = (key) => call('delete a KV page', async () => (await store.deletePage?.(key)) ?? false);
-  }
+  if (store.stats !== undefined) typed.stats = () => store.stats?.() ?? {};
   return typed;
 }
 
-async function call<T>(doing: string, work: () => Promise<T>): Promise<T> {
+async function call<T>(name: keyof typeof DOING, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw failure(doing, error);
+    throw failure(DOING[name], error);
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RecordFilter } from '../../lib/stores/store.js';
-import { all, plain, text, type StoreUnderTest } from './store-values.js';
+import { all, same, text, type StoreUnderTest } from './store-values.js';
 
 /** All records. */
 export function listingTests(at: StoreUnderTest): void {
@@ -8,7 +8,7 @@ export function listingTests(at: StoreUnderTest): void {
     const ids = ['b', 'a', 'user/2', 'user/10', 'user', 'Z', 'é', 'user/1'];
     const sorted = ['Z', 'a', 'b', 'user', 'user/1', 'user/10', 'user/2', 'é'];
     const fill = async (): Promise<void> => {
-      for (const id of ids) await at.store.putRecord(id, text(`bytes of ${id}`), { expected: 0 });
+      for (const id of ids) await at.store.putRecord(id, text('bytes'), { expected: 0, info: text(`info of ${id}`) });
     };
 
     test('an empty store lists nothing', async () => {
@@ -20,8 +20,9 @@ export function listingTests(at: StoreUnderTest): void {
       const listed = await all(await at.reopened());
       expect(listed.map((record) => record.id)).toEqual(sorted);
       for (const record of listed) {
-        expect(plain(record)?.bytes).toBe(`bytes of ${record.id}`);
+        expect(new TextDecoder().decode(record.info)).toBe(`info of ${record.id}`);
         expect(record.version).toBe(1);
+        expect(Object.keys(record).sort()).toEqual(['id', 'info', 'version']);
       }
     });
 
@@ -54,9 +55,36 @@ export function listingTests(at: StoreUnderTest): void {
 
     test('each record once and in its newest version', async () => {
       await fill();
-      await at.store.putRecord('a', text('newer'), { expected: 1 });
+      await at.store.putRecord('a', text('newer'), { expected: 1, info: text('newer info'), expiresAt: 5 });
       const found = (await all(at.store)).filter((record) => record.id === 'a');
-      expect(found.map(plain)).toEqual([{ version: 2, bytes: 'newer' }]);
+      expect(found).toMatchObject([{ version: 2, expiresAt: 5 }]);
+      expect(same(found[0]?.info, text('newer info'))).toBe(true);
+    });
+
+    test('info is empty when it was written without, and of the last write only', async () => {
+      await at.store.putRecord('a', text('x'), { expected: 0, info: text('first') });
+      await at.store.putRecord('a', text('x'), { expected: 1 });
+      expect((await all(at.store))[0]?.info).toEqual(new Uint8Array());
+    });
+
+    test('info is copied on the way in and out', async () => {
+      const info = new Uint8Array([1, 2, 3]);
+      await at.store.putRecord('a', text('x'), { expected: 0, info });
+      info.fill(9);
+      (await all(at.store))[0]?.info.fill(8);
+      expect([...((await all(at.store))[0]?.info ?? [])]).toEqual([1, 2, 3]);
+    });
+
+    test('hundreds of records come whole, in order, and may be written on the way', async () => {
+      const many = Array.from({ length: 700 }, (_, i) => `many/${String(i).padStart(3, '0')}`);
+      await Promise.all(many.map((id) => at.store.putRecord(id, text(id), { expected: 0, durability: 'none' })));
+      const seen: string[] = [];
+      for await (const { id } of at.store.listRecords({ prefix: 'many/' })) {
+        if (id === 'many/100') await at.store.putRecord(id, text('again'), { expected: 1 });
+        seen.push(id);
+      }
+      expect(seen).toEqual(many);
+      expect((await all(at.store, { prefix: 'many/', after: 'many/299', limit: 300 })).at(-1)?.id).toBe('many/599');
     });
 
     test('records may be deleted on the way', async () => {
@@ -76,6 +104,35 @@ export function listingTests(at: StoreUnderTest): void {
         expect(record.id).toBe('Z');
         break;
       }
+    });
+  });
+
+  describe('expired records', () => {
+    const expired = async (now: number, limit = 100): Promise<string[] | undefined> =>
+      (await at.reopened()).listExpired?.(now, limit);
+
+    test('come in the order of their expiry, up to the moment itself', async () => {
+      if (at.store.listExpired === undefined) return;
+      const times = { c: 1000, a: 3000.5, b: -2, never: undefined, d: 0, e: 3001, f: 2 ** 41 };
+      for (const [id, expiresAt] of Object.entries(times)) {
+        await at.store.putRecord(id, text('x'), { expected: 0, ...(expiresAt === undefined ? {} : { expiresAt }) });
+      }
+      expect(await expired(3000.5)).toEqual(['b', 'd', 'c', 'a']);
+      expect(await expired(3000.5, 2)).toEqual(['b', 'd']);
+      expect(await expired(3000.4)).toEqual(['b', 'd', 'c']);
+      expect(await expired(-3)).toEqual([]);
+      expect(await expired(Infinity)).toEqual(['b', 'd', 'c', 'a', 'e', 'f']);
+    });
+
+    test('a write that moves the expiry or takes it away counts, and a delete', async () => {
+      if (at.store.listExpired === undefined) return;
+      for (const id of ['later', 'never', 'gone'])
+        await at.store.putRecord(id, text('x'), { expected: 0, expiresAt: 1 });
+      await at.store.putRecord('later', text('x'), { expected: 1, expiresAt: 50 });
+      await at.store.putRecord('never', text('x'), { expected: 1 });
+      await at.store.deleteRecord('gone');
+      expect(await expired(10)).toEqual([]);
+      expect(await expired(50)).toEqual(['later']);
     });
   });
 }

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { SessionStore } from '../../lib/stores/store.js';
+import { budgetTests } from './store-budget.js';
+import { claimTests } from './store-claims.js';
 import { conflictTests } from './store-conflicts.js';
 import { listingTests } from './store-listing.js';
 import { pageTests } from './store-pages.js';
@@ -8,10 +10,12 @@ import { plain, text, type StoreUnderTest } from './store-values.js';
 
 /** How to get at the store under test. */
 export interface StoreFixture {
-  /** An empty store. */
-  open(): Promise<SessionStore>;
+  /** An empty store. @param pageBytes room for pages; the store's default where absent */
+  open(pageBytes?: number): Promise<SessionStore>;
   /** Another one on the same data, as another process would open it; absent where nothing is shared. */
   reopen?(): Promise<SessionStore>;
+  /** Whether `open` heeds its argument. */
+  budget?: boolean;
   /** After the stores were closed. */
   clean?(): Promise<void>;
 }
@@ -40,6 +44,8 @@ export function storeSuite(name: string, fixture: StoreFixture): void {
     conflictTests(at);
     listingTests(at);
     pageTests(at);
+    if (fixture.budget === true) budgetTests(at, (pageBytes) => fixture.open(pageBytes));
+    claimTests(at);
 
     describe('close', () => {
       test('is idempotent, and what was written is there afterwards', async () => {

@@ -1,7 +1,7 @@
 /** What the parts of the store suite have in common. */
 import { expect } from 'vitest';
 import { LlamaError } from '../../lib/errors.js';
-import type { ListedRecord, RecordFilter, SessionStore } from '../../lib/stores/store.js';
+import type { ListedRecord, RecordFilter, SessionStore, StoredRecord } from '../../lib/stores/store.js';
 
 /** The store of the test that runs. */
 export interface StoreUnderTest {
@@ -61,10 +61,15 @@ export function same(a: Uint8Array | undefined, b: Uint8Array | undefined): bool
   return a !== undefined && b !== undefined && Buffer.compare(a, b) === 0;
 }
 
-export function plain(record: Partial<ListedRecord> | undefined): Record<string, unknown> | undefined {
-  if (record === undefined) return undefined;
-  const { id: _id, bytes, ...rest } = record;
-  return { ...rest, bytes: new TextDecoder().decode(bytes) };
+/** A record with its bytes as text. */
+export function plain(record: StoredRecord | undefined): Record<string, unknown> | undefined {
+  return record && { ...record, bytes: new TextDecoder().decode(record.bytes) };
+}
+
+/** Writes a record that names these pages, over the one that is there. */
+export async function name(store: SessionStore, id: string, ...pages: string[]): Promise<void> {
+  const expected = (await store.getRecord(id))?.version ?? 0;
+  await store.putRecord(id, text('record'), { expected, pages, durability: 'none' });
 }
 
 export async function all(store: SessionStore, filter?: RecordFilter): Promise<ListedRecord[]> {

@@ -1,0 +1,145 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RootDatabase } from 'lmdb';
+import { systemError } from './failure.js';
+import { makeFolder } from './files.js';
+import { checkHeader } from './header.js';
+import { keys, NOTHING } from './tables.js';
+import type { Draft, Key, View } from './view.js';
+
+/** Address space, not memory nor disk: LMDB never has to move a map this large while other threads read it. It grows by itself. */
+const MAP_BYTES = 2 ** 36;
+
+/**
+ * How LMDB is used, and why not otherwise (lmdb 3.5.6):
+ * - No JavaScript runs inside a write transaction: `transaction(callback)` holds the lock of all processes while it waits for
+ *   this one's event loop, and a process that exits meanwhile hangs or crashes. Instead a batch is prepared beforehand, which
+ *   LMDB's thread applies on one condition: nobody else has written since (`commit`).
+ * - `eventTurnBatching` would leave a rejected promise that nobody can handle when a commit fails; `batchStartThreshold` would
+ *   begin a batch before it is complete.
+ * - `overlappingSync` would let readers see, and processes read, what a power failure takes back.
+ */
+const OPTIONS = {
+  keyEncoding: 'binary',
+  encoding: 'binary',
+  useVersions: true,
+  overlappingSync: false,
+  eventTurnBatching: false,
+  batchStartThreshold: Infinity,
+  mapSize: MAP_BYTES,
+  maxReaders: 1024,
+  permissionsMode: 0o600,
+} as const;
+
+/** Its version counts the commits. */
+const GENERATION = bytesOf(keys.generation());
+
+/** One opening of the LMDB environment in a folder. */
+export class Environment implements View {
+  readonly #file: string;
+  readonly #database: RootDatabase<Buffer, Buffer>;
+  readonly #identity: string | undefined;
+
+  private constructor(file: string, database: RootDatabase<Buffer, Buffer>) {
+    this.#file = file;
+    this.#database = database;
+    this.#identity = identityOf(file);
+  }
+
+  /** Makes it where there is none. */
+  static async open(folder: string): Promise<Environment> {
+    // Here and not above, so that a platform without LMDB can use everything else.
+    const { open } = await import('lmdb');
+    const file = join(folder, 'data.mdb');
+    await makeFolder(folder, true);
+    await checkHeader(file);
+    try {
+      return new Environment(file, open<Buffer, Buffer>(folder, { ...OPTIONS }));
+    } catch (error) {
+      throw systemError(error);
+    }
+  }
+
+  /** Somebody removed or replaced the files that this has open: what is written now would be lost. */
+  get moved(): boolean {
+    return identityOf(this.#file) !== this.#identity;
+  }
+
+  /** The newest state. It stays the same until the caller returns to the event loop. */
+  refresh(): this {
+    this.#database.resetReadTxn();
+    return this;
+  }
+
+  get(key: Key): Buffer | undefined {
+    return attempt(() => this.#database.getBinary(bytesOf(key)));
+  }
+
+  range(from: Key, below: Key, limit: number): [Key, Buffer][] {
+    return attempt(() => {
+      const entries: [Key, Buffer][] = [];
+      const range = { start: bytesOf(from), end: bytesOf(below), ...(Number.isFinite(limit) ? { limit } : {}) };
+      for (const { key, value } of this.#database.getRange(range)) {
+        // The value lies in memory that the next read overwrites.
+        entries.push([Buffer.from(key).toString('latin1'), Buffer.from(value)]);
+      }
+      return entries;
+    });
+  }
+
+  /** How often the index has been written. */
+  get generation(): number | undefined {
+    return attempt(() => this.#database.getEntry(GENERATION)?.version);
+  }
+
+  /**
+   * Writes what was drafted upon that generation, all of it or nothing.
+   * @returns when it is on the disk; false: somebody else has written meanwhile, and the draft may be wrong
+   */
+  async commit(draft: Draft, generation: number | undefined): Promise<boolean> {
+    const absent = null as unknown as number;
+    try {
+      return await this.#database.ifVersion(GENERATION, generation ?? absent, () => {
+        void this.#database.put(GENERATION, NOTHING, (generation ?? 0) + 1);
+        for (const [key, value] of draft.changes) {
+          if (value === null) void this.#database.remove(bytesOf(key));
+          else void this.#database.put(bytesOf(key), value, 0);
+        }
+      });
+    } catch (error) {
+      throw systemError(await causeOf(error));
+    }
+  }
+
+  /** After what is being written. */
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+}
+
+/** LMDB tells why a commit failed by another promise, whose rejection has to be handled too. */
+async function causeOf(error: unknown): Promise<unknown> {
+  try {
+    await (error as { commitError?: Promise<never> } | undefined)?.commitError;
+    return error;
+  } catch (cause) {
+    return cause;
+  }
+}
+
+function attempt<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw systemError(error);
+  }
+}
+
+function bytesOf(key: Key): Buffer {
+  return Buffer.from(key, 'latin1');
+}
+
+function identityOf(file: string): string | undefined {
+  const found = statSync(file, { bigint: true, throwIfNoEntry: false });
+  return found && `${String(found.dev)}:${String(found.ino)}`;
+}
