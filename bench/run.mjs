@@ -17,7 +17,18 @@ import { endProgress, progress, table } from './report.mjs';
  * @property {Record<string, boolean>} goals what must hold, and whether it did
  */
 
-const CASES = ['occupancy', 'throughput', 'gap', 'cancel', 'event-loop'];
+const CASES = [
+  'occupancy',
+  'throughput',
+  'gap',
+  'cancel',
+  'event-loop',
+  'restore',
+  'shared-prefix',
+  'save',
+  'parking',
+  'sessions',
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -22,17 +22,25 @@ export async function run(settings) {
   await mover.complete(prompt, greedy(1));
   const { still, moving } = await interleave(settings.quick ? 1 : 3, {
     still: () => speak(model, 0),
-    moving: () => speak(model, 5, async () => {
-      await mover.park();
-      // Of a turn only what brings the KV back: it is cancelled before it is computed.
-      const turn = mover.complete(prompt, greedy(1));
-      await turn;
-    }),
+    moving: () =>
+      speak(model, 5, async () => {
+        await mover.park();
+        // Of a turn only what brings the KV back: it is cancelled before it is computed.
+        const turn = mover.complete(prompt, greedy(1));
+        await turn;
+      }),
   });
   await model.close();
   const [alone, beside] = [still, moving].map((runs) => median(runs.map(({ rate }) => rate)));
   const moves = moving.reduce((sum, one) => sum + one.moves, 0) / moving.reduce((sum, one) => sum + one.seconds, 0);
-  const rows = [{ 'tok/s': round(alone, 1), 'while parking': round(beside, 1), kept: round(beside / alone, 3), 'moves per second': round(moves, 1) }];
+  const rows = [
+    {
+      'tok/s': round(alone, 1),
+      'while parking': round(beside, 1),
+      kept: round(beside / alone, 3),
+      'moves per second': round(moves, 1),
+    },
+  ];
   return { rows, goals: { 'at least 0.9 of the speed is kept': beside / alone >= 0.9 } };
 }
 

@@ -10,7 +10,8 @@ import { greedy, openModel, promptTokens } from '../sessions.mjs';
 /** @typedef {import('../sessions.mjs').Model} Model */
 /** @typedef {import('../sessions.mjs').Session} Session */
 
-export const about = 'bringing the KV of a conversation back, beside computing it again and beside plain copies of its bytes';
+export const about =
+  'bringing the KV of a conversation back, beside computing it again and beside plain copies of its bytes';
 
 const HISTORY = 2048;
 
@@ -30,7 +31,8 @@ export async function run(settings) {
  */
 async function measure(settings, folder) {
   const repetitions = settings.quick ? 2 : 5;
-  const open = () => openModel(settings, { maxResident: 2, contextTokens: 8192, store: folder, cache: { restore: 'always' } });
+  const open = () =>
+    openModel(settings, { maxResident: 2, contextTokens: 8192, store: folder, cache: { restore: 'always' } });
   let model = await open();
   const prompt = promptTokens(model, HISTORY, 7);
   const times = { prefill: /** @type {number[]} */ ([]), ram: /** @type {number[]} */ ([]) };
@@ -64,7 +66,8 @@ async function measure(settings, folder) {
     for (const kind of ['warm', 'cold']) {
       progress(`restore: from disk, ${kind}, ${i + 1} of ${repetitions}`);
       const chill = async () => {
-        if (kind === 'cold' && !(await dropFromPageCache(pages))) coldness = 'page cache NOT dropped: dd has no nocache here';
+        if (kind === 'cold' && !(await dropFromPageCache(pages)))
+          coldness = 'page cache NOT dropped: dd has no nocache here';
       };
       await chill();
       disk[kind].read.push(await readMs(pages));
@@ -78,7 +81,12 @@ async function measure(settings, folder) {
   }
 
   const prefill = median(times.prefill);
-  const row = (/** @type {string} */ from, /** @type {number[]} */ restore, /** @type {string} */ beside, /** @type {number[]} */ plain) => ({
+  const row = (
+    /** @type {string} */ from,
+    /** @type {number[]} */ restore,
+    /** @type {string} */ beside,
+    /** @type {number[]} */ plain,
+  ) => ({
     from,
     MB: round(bytes / 1e6, 1),
     'restore ms': round(median(restore)),
@@ -100,7 +108,9 @@ async function measure(settings, folder) {
       'from RAM at least 100 times faster than prefill': Number(ram['times faster']) >= 100,
       'from a cold disk at least 30 times faster than prefill': Number(cold['times faster']) >= 30,
       'from RAM at least half as fast as memcpy': Number(ram['of plain']) >= 0.5,
-      'from disk at least a third as fast as reading the files': [warm, cold].every((one) => Number(one['of plain']) >= 0.33),
+      'from disk at least a third as fast as reading the files': [warm, cold].every(
+        (one) => Number(one['of plain']) >= 0.33,
+      ),
     },
   };
 }

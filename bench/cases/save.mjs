@@ -46,5 +46,8 @@ export async function run(settings) {
   await model.close();
   await rm(folder, { recursive: true });
   const most = settings.quick ? 0.2 : 0.05;
-  return { rows, goals: { [`a turn of ${TURN} tokens writes under ${most * 100} %`]: rows.every((row) => Number(row.part) < most) } };
+  return {
+    rows,
+    goals: { [`a turn of ${TURN} tokens writes under ${most * 100} %`]: rows.every((row) => Number(row.part) < most) },
+  };
 }

@@ -24,7 +24,12 @@ export async function run(settings) {
   const rows = [
     { sessions, prefix: 'shared', ...shared.row, seconds: round(shared.seconds, 1) },
     { sessions: few, prefix: 'one each', ...apart.row, seconds: round(apart.seconds, 1) },
-    { sessions, prefix: 'one each (counted up)', seconds: round(apartSeconds, 1), 'times slower': round(apartSeconds / shared.seconds, 1) },
+    {
+      sessions,
+      prefix: 'one each (counted up)',
+      seconds: round(apartSeconds, 1),
+      'times slower': round(apartSeconds / shared.seconds, 1),
+    },
   ];
   const own = sessions * OWN;
   return {

@@ -18,7 +18,7 @@ import type { Key, View } from './view.js';
 /** Longest id, in UTF-16 units: with letter and expiry it must fit into a key of LMDB, 1978 bytes. */
 export const LONGEST_ID = 950;
 
-export const NOTHING = Buffer.of(0);
+export const NOTHING: Buffer = Buffer.of(0);
 
 /** An id as UTF-16, big-endian: sorts as JavaScript does, and keeps unpaired surrogates apart. */
 function wide(id: string): string {

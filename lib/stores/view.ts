@@ -12,7 +12,7 @@ export interface View {
 /** What a change would make of the index. Nothing is written before the whole of it is. */
 export class Draft implements View {
   /** Null: removed. */
-  readonly changes = new Map<Key, Buffer | null>();
+  readonly changes: Map<Key, Buffer | null> = new Map();
   readonly #base: View;
   #bytes = 0;
 

@@ -33,4 +33,9 @@ std::vector<std::string> device_names() {
     return names;
 }
 
+bool has_accelerator() {
+    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) ||
+           ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU);
+}
+
 } // namespace llama_sessions

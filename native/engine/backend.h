@@ -11,6 +11,8 @@ void ensure_backends();
 
 // Names of the accelerators, then the CPU.
 std::vector<std::string> device_names();
+// Whether something else than the CPU computes.
+bool has_accelerator();
 
 // While it lives, what llama.cpp logs as an error on this thread is kept instead of printed.
 class ErrorLog {

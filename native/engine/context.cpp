@@ -58,8 +58,9 @@ static bool has_plain_positions(const llama_model* model) {
     return rope == LLAMA_ROPE_TYPE_NONE || rope == LLAMA_ROPE_TYPE_NORM || rope == LLAMA_ROPE_TYPE_NEOX;
 }
 
-Context::Context(const Model& model, const ContextOptions& options, std::atomic<bool>& abort)
-    : model_(model), threads_(options.threads), batch_owner_(nullptr, nullptr), unified_(options.unified) {
+Context::Context(const Model& model, const ContextOptions& options, ThreadPool& threads, std::atomic<bool>& abort,
+                 ggml_backend_sched_eval_callback observer, void* observer_data)
+    : model_(model), batch_owner_(nullptr, nullptr), unified_(options.unified) {
     const ggml_type type = kv_type_of(options.kv_type);
     kv_bytes_per_token_ = kv_bytes(model, type);
 
@@ -80,6 +81,8 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
     params.no_perf = true;
     params.abort_callback = [](void* flag) { return static_cast<std::atomic<bool>*>(flag)->load(); };
     params.abort_callback_data = &abort;
+    params.cb_eval = observer;
+    params.cb_eval_user_data = observer_data;
 
     ErrorLog log;
     // llama.cpp fills what it gets with zeros before it finds that there is not enough: the kernel would end the process.
@@ -92,7 +95,7 @@ Context::Context(const Model& model, const ContextOptions& options, std::atomic<
                         " MiB of KV). Ask for fewer contextTokens. " + log.text());
     }
     if (!memory()) throw Error("NOT_SUPPORTED", "This model keeps no KV: it can't chat.");
-    threads_.attach(get());
+    threads.attach(get());
 
     batch_ = llama_batch_init(batch_tokens(), 0, 1);
     batch_owner_ = {&batch_, [](llama_batch* batch) { llama_batch_free(*batch); }};

@@ -31,9 +31,11 @@ class Context {
   public:
     enum class Decoded { ok, no_room, aborted, failed };
 
-    // `abort`: set from any thread to end the step in flight (on the CPU, within one operation of the graph).
+    // `threads` compute, and outlive it. `abort`: set from any thread to end the step in flight (on the CPU, within one
+    // operation of the graph). `observer`: asked about each operation, where computing is to pause between them.
     // Throws OUT_OF_MEMORY, NOT_SUPPORTED.
-    Context(const Model& model, const ContextOptions& options, std::atomic<bool>& abort);
+    Context(const Model& model, const ContextOptions& options, ThreadPool& threads, std::atomic<bool>& abort,
+            ggml_backend_sched_eval_callback observer = nullptr, void* observer_data = nullptr);
 
     int sequences() const { return sequences_; }
     int batch_tokens() const { return static_cast<int>(llama_n_batch(get())); }
@@ -81,7 +83,6 @@ class Context {
     Bytes copy_out(llama_seq_id sequence) const;
 
     const Model& model_;
-    ThreadPool threads_; // outlives the context it is attached to
     LlamaContext context_{nullptr, llama_free};
     llama_batch batch_{};
     std::unique_ptr<llama_batch, void (*)(llama_batch*)> batch_owner_;

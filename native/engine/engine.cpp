@@ -8,6 +8,8 @@ namespace llama_sessions {
 
 // What copies and other commands may take between two steps while sequences generate: their readers must not notice.
 static constexpr double least_budget_ms = 0.5, budget_of_step = 0.15;
+// How often an idle engine looks whether it can give memory back.
+static constexpr std::chrono::seconds idle_check(30);
 
 static Failure closed_failure() { return {"MODEL_CLOSED", "The model is closed. Load it again."}; }
 
@@ -79,32 +81,52 @@ bool Engine::load(const EngineOptions& options) {
 }
 
 void Engine::serve() {
-    bool idle = true;
-    while (!closing_) {
-        for (const uint32_t request : collect(idle && queue_.empty())) {
-            if (!worker_->cancel(request)) cancel_queued(request);
-        }
-        work_off_commands();
-        if (closing_) break;
-        tell(); // that a turn was cancelled must not wait for the next step
-        try {
-            const Clock::time_point start = Clock::now();
-            idle = !worker_->busy() || !worker_->step();
-            if (!idle) last_step_ms_ = milliseconds(start, Clock::now());
-        } catch (...) { // a step that can't even be built: nobody's turn can be trusted to go on
-            worker_->fail_all(current_failure());
-        }
-        tell();
-    }
+    worker_->set_interlude([this] { return beside(); });
+    while (attend()) step(&Worker::step);
     worker_->fail_all(closed_failure());
     tell();
+}
+
+// What has come in, before the next step. False: the engine closes.
+bool Engine::attend() {
+    for (const uint32_t request : collect(idle_ && queue_.empty())) {
+        if (!worker_->cancel(request)) cancel_queued(request);
+    }
+    work_off_commands();
+    if (closing_) return false;
+    tell(); // that a turn was cancelled must not wait for the next step
+    return true;
+}
+
+void Engine::step(bool (Worker::*step)()) {
+    try {
+        idle_ = !worker_->busy() || !(worker_.get()->*step)();
+    } catch (...) { // a step that can't even be built: nobody's turn can be trusted to go on
+        worker_->fail_all(current_failure());
+    }
+    tell();
+}
+
+// In the middle of a long prompt that is read aside: what `serve` does, for the others.
+bool Engine::beside() {
+    idle_ = false; // there is the prompt to go on with
+    if (!attend()) return false;
+    step(&Worker::step_together);
+    return true;
 }
 
 // Takes what has arrived; waits for it when there is nothing else to do. Returns the cancels. They are taken together with the
 // commands: a turn must not be submitted and cancelled in between, and the cancel be looked at first.
 std::vector<uint32_t> Engine::collect(bool wait) {
     std::unique_lock<std::mutex> lock(mutex_);
-    if (wait) arrived_.wait(lock, [this] { return !mailbox_.empty() || !cancels_.empty() || closing_; });
+    const auto arrived = [this] { return !mailbox_.empty() || !cancels_.empty() || closing_; };
+    if (wait && worker_->has_aside() && !arrived_.wait_for(lock, idle_check, arrived)) {
+        lock.unlock();
+        worker_->forget_unused_aside();
+        lock.lock();
+    } else if (wait) {
+        arrived_.wait(lock, arrived);
+    }
     for (Command& command : mailbox_) queue_.push_back(std::move(command));
     mailbox_.clear();
     std::vector<uint32_t> cancels;
@@ -130,7 +152,7 @@ void Engine::cancel_queued(uint32_t request) {
 // In their order. While sequences generate, only for as long as their steps don't notice; what is left comes after the
 // next step.
 void Engine::work_off_commands() {
-    const double budget_ms = std::max(least_budget_ms, budget_of_step * last_step_ms_);
+    const double budget_ms = std::max(least_budget_ms, budget_of_step * worker_->last_step_ms());
     const Clock::time_point start = Clock::now();
     while (!queue_.empty() && !interrupted()) {
         const Command command = std::move(queue_.front());

@@ -94,6 +94,9 @@ class Engine {
     void run(const EngineOptions& options);
     bool load(const EngineOptions& options);
     void serve();
+    bool attend();
+    bool beside();
+    void step(bool (Worker::*step)());
     void post(Command command);
     std::vector<uint32_t> collect(bool wait);
     void cancel_queued(uint32_t request);
@@ -110,7 +113,7 @@ class Engine {
     StepMembers members_{abort_};
     // Engine thread only.
     std::deque<Command> queue_; // what it has taken out of the mailbox
-    double last_step_ms_ = 0;
+    bool idle_ = true;          // nobody can go on before a command has come
 
     mutable std::mutex mutex_; // of what follows
     std::condition_variable arrived_;

@@ -13,6 +13,8 @@ class Pace {
     // Prompt tokens for a step in which `generating` sequences generate; 0: measure a step without. Asked only when
     // there are prompts to read.
     int prefill_tokens(int generating);
+    // What a step in which so many generate, and nobody prefills, usually takes; 0: none was seen.
+    double usual_ms(int generating) const { return nearest(usual_ms_, generating); }
     // What a step of so many tokens took, in milliseconds.
     void record(int generating, int prefilled, double milliseconds);
 

@@ -7,6 +7,14 @@ namespace llama_sessions {
 
 bool Worker::step() {
     make_room();
+    const llama_seq_id aside = next_aside();
+    if (aside >= 0 && read_aside(aside)) return true;
+    forget_unused_aside();
+    return step_together();
+}
+
+bool Worker::step_together() {
+    make_room();
     const std::vector<StepShare> shares = plan();
     if (shares.empty()) return !events_.empty();
 
@@ -15,6 +23,7 @@ bool Worker::step() {
     const Clock::time_point decoded = Clock::now();
     for (const Row& row : rows) choose_token(row);
     count([&](Counters& c) { c.sample_ms += milliseconds(decoded, Clock::now()); });
+    if (aside_) aside_->others_served();
     return true;
 }
 
@@ -23,7 +32,7 @@ std::vector<StepShare> Worker::plan() {
     int generating = 0;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
-        if (!sequence.takes_part()) continue;
+        if (!sequence.takes_part() || i == reading_aside_) continue;
         candidates.push_back({i, sequence.pending(), sequence.generating()});
         generating += sequence.generating();
     }
@@ -63,7 +72,7 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
     std::string reason;
     const Clock::time_point before = Clock::now();
     const Context::Decoded result = context_.decode(reason);
-    const double took = milliseconds(before, Clock::now());
+    const double took = last_step_ms_ = milliseconds(before, Clock::now());
     members_.end();
 
     switch (result) {

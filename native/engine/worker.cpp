@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include "backend.h"
 #include "prefix.h"
 
 #include <algorithm>
@@ -24,9 +25,10 @@ void StepMembers::cancel(uint32_t request) {
 
 Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,
                StepMembers& members)
-    : model_(std::move(model)), context_(*model_, options, abort), members_(members), pace_(context_.batch_tokens()),
-      thread_count_(options.threads), sequences_(static_cast<size_t>(context_.sequences())),
-      ledger_(sequences_.size()) {}
+    : model_(std::move(model)), options_(options), threads_(options.threads),
+      context_(*model_, options, threads_, abort), members_(members), pace_(context_.batch_tokens()),
+      thread_count_(options.threads), sequences_(static_cast<size_t>(context_.sequences())), ledger_(sequences_.size()),
+      may_read_aside_(context_.pages() && !has_accelerator()) {}
 
 void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
     const llama_seq_id sequence = options.sequence;

@@ -1,6 +1,7 @@
 // What the engine thread does: the sequences, their turns, and the steps that serve them together.
 #pragma once
 
+#include "aside.h"
 #include "cell_ledger.h"
 #include "context.h"
 #include "model.h"
@@ -10,6 +11,7 @@
 #include "turn.h"
 
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -73,8 +75,19 @@ class Worker {
 
     bool busy() const;
     bool generating() const;
-    // One decode for everybody. False: nobody can go on before a command has come (turns that wait for KV cells).
+    // One decode for everybody, or a part of a long prompt with as many steps of the others in it as they need; before each
+    // of those `interlude` is called, whose commands may change anything. False: nobody can go on before a command has come
+    // (turns that wait for KV cells).
     bool step();
+    // A step of all but the one who is being read aside.
+    bool step_together();
+    // Milliseconds that the last step took.
+    double last_step_ms() const { return last_step_ms_; }
+    // What the engine does between two steps; false: it closes.
+    void set_interlude(Aside::Interlude interlude) { interlude_ = std::move(interlude); }
+    // Gives up the memory for long prompts when there have been none for a while.
+    void forget_unused_aside();
+    bool has_aside() const { return aside_ != nullptr; }
     StepEvents take_events();
     // Counters since the start; any thread.
     std::map<std::string, double> stats() const;
@@ -131,6 +144,13 @@ class Worker {
     void bring_back(llama_seq_id sequence);
     void end_for_lack_of_room(llama_seq_id sequence);
 
+    // Long prompts while others generate (long_prompts.cpp).
+    llama_seq_id next_aside() const;
+    bool aside_is_ready(int tokens);
+    bool read_aside(llama_seq_id sequence);
+    bool catch_up_aside(llama_seq_id sequence, const Aside::Interlude& goes_on);
+    double slice_ms() const;
+
     // A step (step.cpp).
     std::vector<StepShare> plan();
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
@@ -146,6 +166,8 @@ class Worker {
     void fail_members(const std::vector<StepShare>& shares, const std::string& reason);
 
     std::shared_ptr<const Model> model_;
+    ContextOptions options_;
+    ThreadPool threads_; // of both contexts, which it outlives
     Context context_;
     StepMembers& members_;
     Pace pace_;
@@ -156,6 +178,15 @@ class Worker {
     int last_prefilled_ = -1;
     bool asked_for_cells_ = false;
     StepEvents events_;
+
+    double last_step_ms_ = 0;
+
+    bool may_read_aside_;
+    std::future<std::unique_ptr<Aside>> making_aside_;
+    std::unique_ptr<Aside> aside_;
+    Clock::time_point aside_used_{};
+    llama_seq_id reading_aside_ = -1;
+    Aside::Interlude interlude_ = [] { return true; };
 
     struct Counters {
         double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, prefilled_tokens = 0,

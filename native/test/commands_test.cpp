@@ -55,12 +55,20 @@ TEST(commands_have_no_limit_while_nobody_generates) {
     LiveEngine live(options_of(2));
     live.run(endless(0, long_prompt(1000), 1));
     std::atomic<int> done{0};
+    double after = 0; // written on the engine thread
     const double steps = live.stat("steps");
+    LiveEngine::Pause pause(live);
+    const uint32_t reader = live.submit(endless(1, long_prompt(900, 2), 1)); // it can wait
     for (int i = 0; i < 100; i++) {
-        live.export_later(0, 0, 512, [&](const Bytes&, const std::string&) { done++; });
+        live.export_later(0, 0, 512, [&](const Bytes&, const std::string&) {
+            after = live.stat("steps");
+            done++;
+        });
     }
+    pause.go();
     live.wait_until("all exports", [&] { return done == 100; });
-    CHECK_EQ(live.stat("steps"), steps);
+    CHECK_EQ(after, steps);
+    CHECK_EQ(live.wait(reader).reason(), "length");
 }
 
 TEST(commands_keep_their_order) {
@@ -108,6 +116,19 @@ TEST(commands_do_not_hold_up_a_cancel) {
     live.engine().cancel(talkers[1]);
     CHECK_EQ(live.wait(again).text, "Noted: your name is Mosoba.");
     CHECK_EQ(done.load(), 1000);
+}
+
+TEST(commands_do_not_hold_up_a_cancel_while_nobody_generates) {
+    LiveEngine live(options_of(2));
+    live.run(endless(0, long_prompt(1000), 1));
+    std::atomic<int> done{0};
+    LiveEngine::Pause pause(live);
+    for (int i = 0; i < 1000; i++) live.export_later(0, 0, 900, [&](const Bytes&, const std::string&) { done++; });
+    const uint32_t queued = live.submit(endless(1, chat({"Tell me a story."}), 100));
+    live.engine().cancel(queued);
+    pause.go();
+    CHECK_EQ(live.wait(queued).reason(), "cancelled");
+    CHECK(done < 500);
 }
 
 // What a cancelled turn is said to have left is what the sequence holds, though its command is still in the queue then.

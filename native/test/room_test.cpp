@@ -237,6 +237,27 @@ TEST(room_what_turns_share_is_counted_once) {
     CHECK_EQ(live.stat("usedCells"), 550.0 + 8 * 20);
 }
 
+// Who will share nearly all of its prompt needs few cells, and keeps nobody waiting who came later.
+TEST(room_one_that_follows_is_let_in_before_there_is_anything_to_share) {
+    LiveEngine live(options_of(3, 1024, 32));
+    live.info();
+    LiveEngine::Pause pause(live);
+    Tokens prompts[2];
+    for (int i = 0; i < 2; i++) {
+        prompts[i] = long_prompt(750);
+        prompts[i].resize(700);
+        prompts[i].push_back(300 + i);
+    }
+    const uint32_t reader = live.submit(endless(0, prompts[0], 5));
+    const uint32_t follower = live.submit(endless(1, prompts[1], 5));
+    const uint32_t other = live.submit(endless(2, chat({"My name is Mosoba."}), 2));
+    pause.go();
+    live.wait(other);
+    CHECK(live.stat("prefilledTokens") < 700);
+    live.wait(reader);
+    CHECK_EQ(live.wait(follower).end().cached_tokens, 700);
+}
+
 TEST(room_a_turn_that_waits_can_be_cancelled) {
     LiveEngine live(options_of(3, 1024));
     live.info();

@@ -181,6 +181,11 @@ TEST(share_an_import_that_is_refused_leaves_what_lies_before_it) {
     refused(200, Tokens(2000, 7), second, second.size, 200);
     refused(300, rest, second, second.size, 200); // there is nothing that it could lie behind
     CHECK_EQ(live.export_now(0, 0, 201), "INTERNAL");
+    Tokens beyond = head(prompt, 200);
+    beyond.resize(300);
+    int held = 0;
+    live.adopt_now(0, beyond, &held);
+    CHECK_EQ(held, 200);
     refused(199, rest, second, second.size, 199);
     refused(0, rest, second, second.size, 0);
     CHECK_EQ(live.import_now(0, -1, rest, second.data.get(), second.size, &taken), "INTERNAL");

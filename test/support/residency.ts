@@ -1,10 +1,11 @@
 /** A Residency over an engine without a model and a store in memory, and what sessions do with it. */
 import type { EngineInfo } from '../../lib/native.js';
 import { PageNames } from '../../lib/pages.js';
-import { Residency, type SessionKv } from '../../lib/residency.js';
+import { Residency, SessionKv } from '../../lib/residency.js';
 import type { SessionStore } from '../../lib/stores/store.js';
 import { PageTiers } from '../../lib/tiers.js';
 import { RestoreWorth } from '../../lib/worth.js';
+import { within } from './deadline.js';
 import { FakeEngine } from './fake-engine.js';
 import { PageStore } from './page-store.js';
 
@@ -55,4 +56,14 @@ export function makePlace({
 /** So many tokens; the first `common` are the same for every `voice`. */
 export function say(length: number, voice: number = 0, common: number = 0): Int32Array {
   return Int32Array.from({ length }, (_, i) => (i < common ? i : 1000 * voice + i));
+}
+
+/** A session that has said so much and left the device. */
+export async function parked({ residency, tiers, speak }: Place, tokens: Int32Array): Promise<SessionKv> {
+  const kv = new SessionKv();
+  await speak(kv, tokens);
+  await residency.park(kv);
+  await kv.recorded;
+  await within('written', tiers.written());
+  return kv;
 }

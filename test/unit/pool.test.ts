@@ -27,7 +27,9 @@ class FakeModel {
     if (this.failure !== undefined) throw this.failure;
     this.sessions.add(id);
     this.most = Math.max(this.most, this.sessions.size);
-    const remove = async (): Promise<void> => void (await this.deleteSession(id));
+    const remove = async (): Promise<void> => {
+      await this.deleteSession(id);
+    };
     return { id, delete: remove } as Partial<Session> as Session;
   }
 

@@ -22,6 +22,18 @@ describe('who has a sequence', () => {
     expect(engine.mixups).toBe(0);
   });
 
+  test('what counts is when a turn ended, and the lowest number that is free', async () => {
+    const { residency, speak } = makePlace({ sequences: 3 });
+    const [a, b, c, d] = [new SessionKv(), new SessionKv(), new SessionKv(), new SessionKv()];
+    for (const kv of [a, b, c]) residency.seat(kv);
+    for (const kv of [c, b, a]) residency.release(kv);
+    await speak(d, say(40));
+    expect([a.sequence, b.sequence, c.sequence, d.sequence]).toEqual([0, 1, undefined, 2]);
+    residency.drop(a);
+    residency.drop(d);
+    expect(residency.seat(c)).toBe(0);
+  });
+
   test('lower ranks leave first, whoever was there first; pinned ones when all who are idle are pinned', async () => {
     const { residency, speak } = makePlace({ sequences: 3 });
     const [pinned, low, high] = [new SessionKv(), new SessionKv(), new SessionKv()];
@@ -39,10 +51,12 @@ describe('who has a sequence', () => {
   });
 
   test('a busy one never leaves: who comes later has to wait', async () => {
-    const { residency } = makePlace({ sequences: 1 });
+    const { residency, engine, speak } = makePlace({ sequences: 1 });
     const [a, b] = [new SessionKv(), new SessionKv()];
     let rooms = 0;
     residency.onRoom = () => rooms++;
+    await speak(a, say(PAGE));
+    engine.taken();
     residency.seat(a);
     expect([residency.fits(a), residency.fits(b)]).toEqual([true, false]);
     expect(() => residency.seat(b)).toThrow(RangeError);
@@ -50,11 +64,24 @@ describe('who has a sequence', () => {
     residency.parkIdle(Infinity);
     residency.settle(Infinity);
     expect([a.sequence, residency.residentCount, residency.counters.parks]).toEqual([0, 1, 0]);
+    expect(engine.taken()).toEqual([]);
     rooms = 0;
     residency.release(a);
     expect([rooms, residency.fits(b), residency.seat(b)]).toEqual([1, true, 0]);
-    // It had no KV: nothing was parked.
+    expect([a.sequence, residency.counters.parks, residency.tierOf(a)]).toEqual([undefined, 1, 'ram']);
+  });
+
+  test('one that has no KV is not parked, it only gives its place back', async () => {
+    const { residency, engine } = makePlace({ sequences: 1 });
+    const a = new SessionKv();
+    a.onParked = () => expect.unreachable();
+    residency.seat(a);
+    await residency.restore(a, say(40));
+    residency.release(a);
+    engine.taken();
+    await residency.park(a);
     expect([a.sequence, residency.counters.parks, residency.tierOf(a)]).toEqual([undefined, 0, 'none']);
+    expect(engine.taken()).toEqual(['clear 0']);
   });
 });
 
@@ -203,89 +230,5 @@ describe('parking', () => {
     expect(await speak(a, say(3 * PAGE))).toBe(0);
     await residency.park(a);
     expect(residency.tierOf(a)).toBe('ram');
-  });
-});
-
-describe('what is done for idle sessions', () => {
-  test('settle() copies what has been idle since before then, once, and it stays', async () => {
-    const { residency, engine, store, tiers, speak } = makePlace();
-    const [a, b] = [new SessionKv(), new SessionKv()];
-    await speak(a, say(2 * PAGE, 1));
-    await speak(b, say(PAGE, 2));
-    engine.taken();
-    residency.settle(Math.min(a.idleSince, b.idleSince));
-    expect(engine.taken()).toEqual([]);
-    a.idleSince = 5;
-    residency.settle(6);
-    residency.settle(6);
-    expect(engine.taken()).toEqual(['export 0 0-32', 'export 0 32-64']);
-    await a.moving;
-    await tick();
-    await within('written', tiers.written());
-    expect([store.pages.size, residency.tierOf(a)]).toEqual([2, 'device']);
-    await residency.park(a);
-    expect(engine.taken()).toEqual(['clear 0']);
-    expect(await speak(a, say(2 * PAGE, 1))).toBe(64);
-    engine.taken();
-    await speak(a, say(3 * PAGE, 1));
-    residency.settle(Infinity);
-    expect(engine.taken()).toEqual(['compute 0 96: 64 held', 'export 1 0-32', 'export 0 64-96']);
-  });
-
-  test('who parks while it is being copied is parked when that is done', async () => {
-    const { residency, engine, speak } = makePlace();
-    const a = new SessionKv();
-    await speak(a, say(PAGE));
-    engine.exports.close();
-    residency.settle(Infinity);
-    let parked = false;
-    const parking = residency.park(a).then(() => (parked = true));
-    await tick();
-    expect(parked).toBe(false);
-    engine.exports.open();
-    await within('parking', parking);
-    expect(engine.taken().filter((command) => command.startsWith('export'))).toHaveLength(1);
-  });
-
-  test('parkIdle() parks who has been idle since before then', async () => {
-    const { residency, speak } = makePlace();
-    const [a, b] = [new SessionKv(), new SessionKv()];
-    await speak(a, say(PAGE, 1));
-    await speak(b, say(PAGE, 2));
-    [a.idleSince, b.idleSince] = [5, 6];
-    residency.parkIdle(6);
-    expect([a.sequence, b.sequence]).toEqual([undefined, 1]);
-    await a.moving;
-    expect(residency.tierOf(a)).toBe('ram');
-  });
-
-  test('under pressure idle ones leave until there is room, and busy ones as soon as they are idle', async () => {
-    const { residency, engine, speak } = makePlace({ sequences: 4 });
-    const kvs = Array.from({ length: 4 }, () => new SessionKv());
-    for (const [i, kv] of kvs.entries()) await speak(kv, say(PAGE, i));
-    residency.seat(kvs[0]!);
-    let rooms = 0;
-    residency.onRoom = () => rooms++;
-    engine.onPressure(PAGE + 1);
-    expect([kvs.map(({ sequence }) => sequence !== undefined), rooms]).toEqual([[true, false, false, true], 1]);
-    engine.onPressure(2 * PAGE);
-    expect(kvs.map(({ sequence }) => sequence !== undefined)).toEqual([true, false, false, false]);
-    residency.release(kvs[0]!);
-    expect(kvs[0]!.sequence).toBeUndefined();
-    await speak(kvs[1]!, say(PAGE, 1));
-    expect(kvs[1]!.sequence).toBe(0);
-  });
-
-  test('one that holds nothing on the device makes no room', async () => {
-    const { residency, engine, speak } = makePlace();
-    const [stopped, a] = [new SessionKv(), new SessionKv()];
-    await speak(stopped, say(PAGE, 1));
-    await residency.park(stopped);
-    residency.seat(stopped);
-    residency.release(stopped); // before it was restored
-    await speak(a, say(PAGE, 2));
-    engine.onPressure(PAGE);
-    expect([stopped.sequence, a.sequence]).toEqual([undefined, undefined]);
-    expect(residency.tierOf(stopped)).toBe('ram');
   });
 });

@@ -2,18 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SessionKv } from '../../lib/residency.js';
 import { until, within } from '../support/deadline.js';
-import { makePlace, PAGE, say, type Place } from '../support/residency.js';
+import { makePlace, PAGE, parked, say, type Place } from '../support/residency.js';
 import { tick } from '../support/turns.js';
-
-/** A session that has said so much and left the device. */
-async function parked({ residency, tiers, speak }: Place, tokens: Int32Array): Promise<SessionKv> {
-  const kv = new SessionKv();
-  await speak(kv, tokens);
-  await residency.park(kv);
-  await kv.recorded;
-  await within('written', tiers.written());
-  return kv;
-}
 
 /** From now on its pages are in the store alone. */
 function storedOnly({ tiers }: Place, { pages }: SessionKv): void {
@@ -121,6 +111,10 @@ describe('bringing KV back', () => {
     const a = await parked(place, say(2 * PAGE));
     place.tiers.forget(a.pages.map(({ key }) => key));
     expect(await place.speak(new SessionKv(), say(3 * PAGE))).toBe(2 * PAGE);
+    // Only whole pages can be others'.
+    place.store.calls.length = 0;
+    await place.speak(new SessionKv(), say(PAGE + 20, 5));
+    expect(place.store.calls).toHaveLength(1);
     // One that knows where its own is does not look for what nobody here knows of.
     const b = await parked(place, say(2 * PAGE, 2));
     place.store.calls.length = 0;
@@ -143,6 +137,29 @@ describe('bringing KV back', () => {
     expect(await place.speak(b, say(4 * PAGE, 2))).toBe(0);
     expect(residency.counters.ramRestores).toBe(1);
     expect(residency.tierOf(b)).toBe('device');
+  });
+
+  test('a refused page takes with it what was there of it', async () => {
+    const { residency, engine, ...place } = makePlace();
+    const a = await parked({ residency, engine, ...place }, say(4 * PAGE));
+    await place.speak(new SessionKv(), say(3 * PAGE, 2, 70));
+    engine.refusesFrom = 0;
+    const sequence = residency.seat(a);
+    await residency.restore(a, say(4 * PAGE));
+    expect(a.tokens.length).toBe(2 * PAGE);
+    expect(engine.compute(sequence, a.tokens)).toBe(2 * PAGE);
+  });
+
+  test('a turn that is stopped before it begins leaves what was brought back', async () => {
+    const { residency, engine, ...place } = makePlace();
+    const a = await parked({ residency, engine, ...place }, say(4 * PAGE));
+    residency.seat(a);
+    await residency.restore(a, say(3 * PAGE, 2, 2 * PAGE));
+    residency.release(a);
+    expect([a.tokens, residency.tierOf(a)]).toEqual([say(2 * PAGE), 'device']);
+    engine.taken();
+    expect(await place.speak(a, say(2 * PAGE + 5))).toBe(2 * PAGE);
+    expect(engine.taken()).toEqual(['compute 0 69: 64 held']);
   });
 
   test('an engine that fails costs the turn its KV, and no rejection is left alone', async () => {
@@ -256,45 +273,4 @@ describe('KV is only ever taken for that of its own tokens', () => {
       await fc.assert(fc.asyncProperty(fc.array(fc.oneof(turn, other), { maxLength: 25 }), run), { numRuns: 150 });
     },
   );
-});
-
-describe('where KV can be taken as a whole only', () => {
-  const sizes = (place: Place): string[] => place.engine.taken().filter((command) => !command.startsWith('compute'));
-
-  test('it leaves and comes back as one', async () => {
-    const place = makePlace({ pages: false });
-    const a = await parked(place, say(100));
-    expect(await place.speak(a, say(120))).toBe(100);
-    expect(sizes(place)).toEqual(['export 0 0-100', 'clear 0', 'adopt 0 120: 0', 'import 0 0-100 ours']);
-    expect(place.store.pages.size).toBe(1);
-  });
-
-  test('more of it than the prompt begins with is brought back where the engine can cut it off', async () => {
-    const place = makePlace({ pages: false });
-    const a = await parked(place, say(100));
-    expect(await place.speak(a, say(120, 2, 60))).toBe(60);
-    const whole = makePlace({ pages: false, portableKv: false });
-    const b = await parked(whole, say(100));
-    whole.engine.taken();
-    expect(await whole.speak(b, say(120, 2, 60))).toBe(0);
-    expect(sizes(whole)).toEqual([]);
-    expect(place.engine.mixups).toBe(0);
-  });
-
-  test('refused, nothing is left', async () => {
-    const place = makePlace({ pages: false });
-    const a = await parked(place, say(100));
-    place.engine.refusesFrom = 50;
-    expect(await place.speak(a, say(120))).toBe(0);
-    expect(place.tiers.counters.kvMisses).toBe(1);
-  });
-
-  test('a session on the device is left alone, and a new one looks nowhere', async () => {
-    const place = makePlace({ pages: false });
-    const a = new SessionKv();
-    await place.speak(a, say(100));
-    await place.speak(a, say(120, 2, 60));
-    expect(sizes(place)).toEqual([]);
-    expect(place.store.calls).toEqual([]);
-  });
 });

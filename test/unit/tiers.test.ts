@@ -220,16 +220,34 @@ describe('writing the store, behind', () => {
     await within('written', tiers.written());
   });
 
-  test('what RAM still has does not count', async () => {
-    const { store, tiers } = setup({ ramBytes: 100 * MiB });
+  test('what RAM still has does not count, and is not lost for it', async () => {
+    const { store, tiers } = setup({ ramBytes: 20 * MiB });
     store.writes.close();
-    for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) {
-      await tiers.add(page(name).key, Promise.resolve(kv(16 * MiB)));
-      tiers.writeBehind(page(name).key, kv(16 * MiB));
-    }
+    const waits = page('e');
+    for (const { key } of [a, b, waits]) tiers.writeBehind(key, kv(21 * MiB));
+    await tiers.add(c.key, Promise.resolve(kv(16 * MiB)));
+    tiers.writeBehind(c.key);
+    // Given up once more, it is held once.
+    await tiers.add(a.key, Promise.resolve(kv(21 * MiB)));
+    expect([a, b, waits, c].map(({ key }) => tiers.locate(key))).toEqual(['ram', 'ram', 'ram', 'ram']);
+    tiers.writeBehind(d.key, kv(21 * MiB));
     store.writes.open();
     await within('written', tiers.written());
-    expect(store.pages.size).toBe(6);
+    expect([...store.pages.keys()].sort()).toEqual([a.key, b.key, c.key, d.key]);
+  });
+
+  test('what RAM gives up later counts from then on', async () => {
+    const { store, tiers } = setup({ ramBytes: 16 * MiB });
+    store.writes.close();
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'].map(page);
+    for (const { key } of names) {
+      await tiers.add(key, Promise.resolve(kv(16 * MiB)));
+      tiers.writeBehind(key);
+    }
+    expect(names.map(({ key }) => tiers.locate(key))).toEqual(['ram', 'ram', undefined, 'ram', 'ram', 'ram']);
+    store.writes.open();
+    await within('written', tiers.written());
+    expect(store.pages.size).toBe(5);
   });
 
   test('what is forgotten is not written any more', async () => {

@@ -1,0 +1,79 @@
+#include "aside.h"
+
+#include <algorithm>
+
+namespace llama_sessions {
+
+static ContextOptions for_one_prompt(ContextOptions options, int tokens) {
+    options.context_tokens = static_cast<uint32_t>(tokens);
+    options.sequences = 1;
+    options.batch_tokens = Aside::most_at_once;
+    return options;
+}
+
+Aside::Aside(std::shared_ptr<const Model> model, ContextOptions options, ThreadPool& threads, int tokens)
+    : model_(std::move(model)),
+      context_(*model_, for_one_prompt(std::move(options), tokens), threads, never_, on_operation, this) {}
+
+int Aside::go_on(uint64_t turn, int tokens) {
+    const int keep = turn == turn_ ? std::min(held_, tokens) : 0;
+    if (keep < held_) context_.trim(0, keep);
+    turn_ = turn;
+    return held_ = keep;
+}
+
+bool Aside::take(int tokens, const Bytes& kv) {
+    if (!context_.import_kv(0, held_, tokens, kv.data.get(), kv.size, true)) return false;
+    held_ += tokens;
+    return true;
+}
+
+std::optional<Bytes> Aside::read(const Tokens& tokens, int from, double slice_ms, const Interlude& interlude) {
+    slice_ms_ = slice_ms;
+    interlude_ = &interlude;
+    ended_ = false;
+    context_.begin_batch();
+    int position = from;
+    for (const llama_token token : tokens) context_.add(token, position++, 0, false);
+    std::string reason; // whatever it is: the prompt is read in the steps of the others then, which will tell
+    const bool decoded = context_.decode(reason) == Context::Decoded::ok && !ended_;
+    if (!decoded) {
+        context_.trim(0, from); // an end in the middle leaves cells that were never computed
+        return std::nullopt;
+    }
+    held_ = position;
+    return context_.export_kv(0, from, held_);
+}
+
+// ggml asks before each operation whether it is to stop after it, then computes all up to that one.
+bool Aside::on_operation(ggml_tensor* operation, bool ask, void* self) {
+    Aside& aside = *static_cast<Aside*>(self);
+    return ask ? aside.before(*operation) : aside.after(*operation);
+}
+
+// Only those that take their time are worth a stop.
+bool Aside::before(const ggml_tensor& operation) {
+    if (operation.op != GGML_OP_MUL_MAT && operation.op != GGML_OP_MUL_MAT_ID &&
+        operation.op != GGML_OP_FLASH_ATTN_EXT) {
+        return false;
+    }
+    if (!ended_ && milliseconds(served_, Clock::now()) + expected_ms_[operation.op] > slice_ms_) {
+        try {
+            ended_ = !(*interlude_)();
+        } catch (...) { // ggml's frames are no place for an exception to pass through
+            ended_ = true;
+        }
+        others_served();
+    }
+    operation_began_ = Clock::now();
+    return true;
+}
+
+bool Aside::after(const ggml_tensor& operation) {
+    double& expected = expected_ms_[operation.op];
+    const double took = milliseconds(operation_began_, Clock::now());
+    expected = std::max(took, 0.95 * expected); // the largest of its kind counts, but a hiccup is forgotten
+    return !ended_;
+}
+
+} // namespace llama_sessions

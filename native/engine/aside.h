@@ -1,0 +1,59 @@
+// Reads a long prompt beside those who generate: in a context of its own, whose computation pauses between two operations of
+// the graph, so that their steps run in between. A prompt that is read in large parts is read fast; in one context with the
+// others, large parts would keep them waiting. Engine thread only.
+#pragma once
+
+#include "context.h"
+#include "turn.h"
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace llama_sessions {
+
+class Aside {
+  public:
+    // What the others do in a pause. False: the reading ends here.
+    using Interlude = std::function<bool()>;
+
+    // Tokens that are read at once: from 64 on ggml's attention works on tiles, which is 2.7 times faster than row by row, and
+    // a single operation of so many is still short.
+    static constexpr int most_at_once = 64;
+
+    // tokens: of the longest prompt that it takes. Throws OUT_OF_MEMORY. Any thread.
+    Aside(std::shared_ptr<const Model> model, ContextOptions options, ThreadPool& threads, int tokens);
+
+    int capacity() const { return context_.session_tokens(); }
+    void use_threads(int count) { context_.use_threads(count); }
+
+    // Goes on with this turn, of which everybody else has `tokens`. Returns how many of those it has itself.
+    int go_on(uint64_t turn, int tokens);
+    // Takes KV of the turn's next tokens. False: refused.
+    bool take(int tokens, const Bytes& kv);
+    // Reads these tokens behind the `from` of the turn that it holds, and returns their KV. None: it failed, or an interlude
+    // has ended it.
+    std::optional<Bytes> read(const Tokens& tokens, int from, double slice_ms, const Interlude& interlude);
+    // The others have just had a step: a pause is due when the time slice since then is over.
+    void others_served() { served_ = Clock::now(); }
+
+  private:
+    static bool on_operation(ggml_tensor* operation, bool ask, void* self);
+    bool before(const ggml_tensor& operation);
+    bool after(const ggml_tensor& operation);
+
+    std::atomic<bool> never_{false};
+    std::shared_ptr<const Model> model_;
+    Context context_;
+    uint64_t turn_ = UINT64_MAX;
+    int held_ = 0;
+
+    double slice_ms_ = 0;
+    const Interlude* interlude_ = nullptr;
+    bool ended_ = false;
+    Clock::time_point served_ = Clock::now(), operation_began_{};
+    std::array<double, GGML_OP_COUNT> expected_ms_{}; // of one operation, by its kind
+};
+
+} // namespace llama_sessions
