@@ -92,9 +92,10 @@ bool Engine::attend() {
     for (const uint32_t request : collect(idle_ && queue_.empty())) {
         if (!worker_->cancel(request)) cancel_queued(request);
     }
+    tell(); // that a turn was cancelled must wait neither for copies nor for the next step
     work_off_commands();
     if (closing_) return false;
-    tell(); // that a turn was cancelled must not wait for the next step
+    tell();
     return true;
 }
 
