@@ -18,7 +18,7 @@ import { sweep } from './sweep.js';
 import { pageHash, readTotals } from './tables.js';
 import { Uses } from './uses.js';
 
-/** Records of one listing that are read at once. */
+/** Records of one listing that are read in one go. */
 const LISTED_AT_ONCE = 256;
 const PAGE_BYTES = 2 ** 34;
 
@@ -35,9 +35,13 @@ export interface DirectoryStoreOptions {
  *     pages/   KV pages, a file each
  *     tmp/     pages that are being written
  *
- * It is made at the first use. LMDB maps its file into memory, which network file systems don't keep consistent: use a local one.
- * Records are on the disk when a write resolves, whatever the durability that was asked for: a commit is made for all writes
- * that came during the one before it.
+ * It is made at the first use. Use a local file system: LMDB maps its file into memory and locks it, which network file systems
+ * do wrong. Nobody may cut off or overwrite the files in index/ while it is open: the system ends a process that reads them then.
+ * A write of a record is on the disk when it resolves, whatever durability was asked for; all that come while one is on its way
+ * make up the next commit.
+ *
+ * End a worker thread that uses it from inside, after `close()`: lmdb 3.5.6 aborts the whole process when `terminate()` hits one
+ * of its calls.
  */
 export class DirectoryStore implements SessionStore {
   readonly #ledger: Ledger;

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { systemError } from './failure.js';
-import { makeFolder } from './files.js';
+import { makeFolder, syncFolder } from './files.js';
 import { checkHeader } from './header.js';
 import { keys, NOTHING } from './tables.js';
 import type { Draft, Key, View } from './view.js';
@@ -53,11 +53,10 @@ export class Environment implements View {
     const file = join(folder, 'data.mdb');
     await makeFolder(folder, true);
     await checkHeader(file);
-    try {
-      return new Environment(file, open<Buffer, Buffer>(folder, { ...OPTIONS }));
-    } catch (error) {
-      throw systemError(error);
-    }
+    const database = attempt(() => open<Buffer, Buffer>(folder, { ...OPTIONS }));
+    // LMDB syncs its file, not the name of it.
+    await syncFolder(folder);
+    return new Environment(file, database);
   }
 
   /** Somebody removed or replaced the files that this has open: what is written now would be lost. */

@@ -9,6 +9,7 @@ export function codeOf(error: unknown): string | undefined {
 
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full; free some space',
+  EIO: 'the disk failed or is full; free some space, and look at the log of the system',
   EDQUOT: 'the disk quota is used up; free some space or raise it',
   EACCES: 'this process lacks the permission; give it read and write access, or choose another directory',
   EPERM: 'the system does not permit it; check the permissions',

@@ -11,7 +11,6 @@ import {
   pageHash,
   readListed,
   rest,
-  tables,
   writeListed,
   type Listed,
 } from './tables.js';
@@ -82,11 +81,6 @@ export function listExpired(view: View, now: number, limit: number): string[] {
   return view.range(...expiredBy(now), limit).map(([key]) => rest.expiry(key));
 }
 
-/** Hashes of the pages that records name, one for each time. */
-export function* namedPages(view: View): Generator<string> {
-  for (const [, value] of view.range(...tables.names, Infinity)) yield* hashesIn(value);
-}
-
 function namePages(draft: Draft, id: string, named: ReadonlySet<string>): string[] {
   const before = new Set(hashesIn(draft.get(keys.names(id))));
   for (const hash of named) if (!before.has(hash)) nameOnePage(draft, hash);
@@ -96,7 +90,8 @@ function namePages(draft: Draft, id: string, named: ReadonlySet<string>): string
   return files.filter((file) => file !== undefined);
 }
 
-function* hashesIn(value: Buffer = Buffer.alloc(0)): Generator<string> {
+/** Hashes of the pages that a record names. */
+export function* hashesIn(value: Buffer = Buffer.alloc(0)): Generator<string> {
   for (let at = 0; at < value.byteLength; at += HASH_BYTES) yield value.toString('latin1', at, at + HASH_BYTES);
 }
 

@@ -44,11 +44,6 @@ export async function files(root: string): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
-/** The files of records, in order. */
-export async function recordFiles(root: string): Promise<string[]> {
-  return (await files(root)).filter((path) => path.endsWith('.record')).sort();
-}
-
 /** The LlamaError that it rejects with. */
 export async function failure(promise: Promise<unknown>): Promise<LlamaError> {
   const error = await promise.then(

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 
@@ -6,6 +6,7 @@ import ts from 'typescript';
 export async function transpileLib(folder: string): Promise<void> {
   const lib = join(import.meta.dirname, '../../lib');
   await writeFile(await target(folder, 'package.json'), '{"type":"module"}');
+  await symlink(join(lib, '../node_modules'), join(folder, 'node_modules'), 'junction');
   for (const name of await readdir(lib, { recursive: true })) {
     if (!name.endsWith('.ts')) continue;
     const source = await readFile(join(lib, name), 'utf8');

@@ -1,0 +1,64 @@
+/**
+ * Uses a store at random until it is killed, and says in a file what it begins and what was acknowledged, a line each.
+ * Arguments: lib, directory, log, seed, ids.
+ */
+import { openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [, , lib, root, log, seed, ids] = process.argv;
+const { DirectoryStore } = await import(pathToFileURL(join(lib, 'stores/directory.js')).href);
+// Room for some pages only, so that it has to evict.
+const store = new DirectoryStore(root, { pageBytes: 400_000 });
+const file = openSync(log, 'a');
+
+let state = Number(seed);
+const below = (n) => {
+  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+  return Math.floor((state / 2 ** 32) * n);
+};
+const someKeys = () => Array.from({ length: below(6) }, () => `page ${below(24)}`);
+const say = (line) => writeSync(file, `${JSON.stringify(line)}\n`);
+
+async function act(id) {
+  const choice = below(100);
+  if (choice < 45) {
+    const record = await store.getRecord(id);
+    const [expected, pages] = [record?.version ?? 0, someKeys()];
+    // The log holds the first word only: a line must be written whole.
+    const word = String(below(1e9));
+    const text = `${word} ${'x'.repeat(below(20_000))}`;
+    const expiresAt = below(2) === 0 ? undefined : below(1e9);
+    say({ id, begun: word });
+    await store.putRecord(id, Buffer.from(text), {
+      expected,
+      pages,
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+    });
+    say({ id, done: word });
+  } else if (choice < 55) {
+    say({ id, begun: null });
+    await store.deleteRecord(id);
+    say({ id, done: null });
+  } else if (choice < 85) {
+    const key = `page ${below(24)}`;
+    await store.putPage(key, Buffer.alloc(30_000 + key.length, key));
+  } else if (choice < 96) {
+    const key = `page ${below(24)}`;
+    const page = await store.getPage(key);
+    if (page && !Buffer.alloc(30_000 + key.length, key).equals(page)) say({ wrong: key });
+  } else if (choice < 98) {
+    await store.deletePage(`page ${below(24)}`);
+  } else {
+    await store.sweep();
+  }
+}
+
+// So that the kill comes when it works, not while it starts.
+await store.getRecord('');
+process.send('ready');
+await Promise.all(
+  ids.split(',').map(async (id) => {
+    for (;;) await act(id);
+  }),
+);

@@ -1,0 +1,152 @@
+/** Directories that somebody else has changed, filled, or locked. */
+import { execFileSync } from 'node:child_process';
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { DirectoryStore } from '../../lib/stores/directory.js';
+import { bytes, failure, makeBench, read } from '../support/directory.js';
+
+const bench = makeBench();
+
+describe('an index that is none', () => {
+  // LMDB maps whatever it finds: most of these ended the process with a signal.
+  test.each([
+    ['other bytes', (path: string) => writeFile(path, Buffer.alloc(40_960, 0x5a)), /is no index/],
+    ['a short text', (path: string) => writeFile(path, 'hello'), /is no index/],
+    ['blank', (path: string) => writeFile(path, Buffer.alloc(65_536)), /is no index/],
+    ['cut off after its head', (path: string) => truncate(path, 8192), /is cut off/],
+    ['cut off in its head', (path: string) => truncate(path, 4096), /is damaged/],
+  ])('%s: a failure that names the file', async (_, damage, message) => {
+    for (let i = 0; i < 20; i++) await bench.store.putRecord(String(i), Buffer.alloc(5000), { expected: 0 });
+    await bench.store.close();
+    const path = join(bench.root, 'index', 'data.mdb');
+    await damage(path);
+    bench.store = new DirectoryStore(bench.root);
+    const error = await failure(bench.store.getRecord('1'));
+    expect(error.code).toBe('STORE_FAILED');
+    expect(error.message).toMatch(message);
+    expect(error.message).toContain(path);
+    await rm(path);
+    expect(await bench.store.putRecord('1', bytes('new'), { expected: 0 })).toBe(1);
+  });
+
+  test('a lock file of other bytes is made anew', async () => {
+    await bench.store.putRecord('a', bytes('x'), { expected: 0 });
+    await bench.store.close();
+    await writeFile(join(bench.root, 'index', 'lock.mdb'), Buffer.alloc(8192, 0x41));
+    bench.store = new DirectoryStore(bench.root);
+    expect(await read(bench.store, 'a')).toBe('1:x');
+  });
+});
+
+describe('a directory that cannot be used', () => {
+  test('a file in its place', async () => {
+    await writeFile(join(bench.root, 'file'), 'x');
+    await writeFile(join(bench.root, 'index'), 'x');
+    for (const path of ['file', 'file/below', '.']) {
+      const store = new DirectoryStore(join(bench.root, path));
+      const error = await failure(store.getRecord('a'));
+      expect(error.code).toBe('STORE_FAILED');
+      expect(error.message).toMatch(/a file is where a directory should be; .*choose another directory/);
+      expect(error.cause).toBeInstanceOf(Error);
+      await store.close();
+    }
+  });
+
+  test('after a failure the next use tries again', async () => {
+    await writeFile(join(bench.root, 'blocked'), 'x');
+    const blocked = new DirectoryStore(join(bench.root, 'blocked'));
+    await failure(blocked.putRecord('a', bytes('x'), { expected: 0 }));
+    await rm(join(bench.root, 'blocked'));
+    expect(await blocked.putRecord('a', bytes('x'), { expected: 0 })).toBe(1);
+    await blocked.close();
+  });
+
+  // To root everything is permitted; Windows has no modes.
+  test.skipIf(process.getuid?.() === 0 || process.platform === 'win32')('no permission', async () => {
+    await mkdir(join(bench.root, 'locked'), { mode: 0o500 });
+    const locked = new DirectoryStore(join(bench.root, 'locked'));
+    expect((await failure(locked.putRecord('a', bytes('x'), { expected: 0 }))).message).toMatch(/lacks the permission/);
+    await locked.close();
+  });
+
+  test('removed underneath, it is made again', async () => {
+    await bench.store.putRecord('a', bytes('x'), { expected: 0, pages: ['p'] });
+    await rm(bench.root, { recursive: true });
+    expect(await bench.store.getRecord('a')).toBeUndefined();
+    expect((await failure(bench.store.putRecord('a', bytes('x'), { expected: 1 }))).code).toBe('SESSION_CONFLICT');
+    expect(await bench.store.putRecord('a', bytes('y'), { expected: 0, pages: ['p'] })).toBe(1);
+    expect(await bench.store.putPage('p', bytes('page'))).toBe(true);
+    await rm(bench.root, { recursive: true });
+    expect(await bench.store.putPage('p', bytes('page'))).toBe(false);
+    expect(await bench.store.deleteRecord('a')).toBe(false);
+  });
+});
+
+// Only root of Linux can make a small file system.
+describe.skipIf(!canMount())('a file system of its own', () => {
+  let path: string;
+  beforeEach(async () => {
+    path = join(bench.root, 'mount');
+    await mkdir(path);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'none', path]);
+  });
+  afterEach(() => {
+    // Lazily: a test that failed may have files open.
+    execFileSync('umount', ['-l', path]);
+  });
+
+  test('that is full: nothing acknowledged is lost, and it goes on when there is room', async () => {
+    const store = new DirectoryStore(path);
+    let written = 0;
+    const fill = async (): Promise<never> => {
+      for (;;) {
+        await store.putRecord(String(written), Buffer.alloc(100_000, written), { expected: 0, pages: ['p'] });
+        written++;
+      }
+    };
+    const error = await failure(fill());
+    expect(error.code).toBe('STORE_FAILED');
+    expect(error.message).toMatch(/disk (failed or is full|is full); free some space/);
+    expect((await failure(store.putPage('p', Buffer.alloc(2_000_000)))).message).toMatch(/disk is full/);
+    for (let i = 0; i < 10; i++) expect(await store.deleteRecord(String(i))).toBe(true);
+    expect(await store.putRecord('again', Buffer.alloc(100_000), { expected: 0 })).toBe(1);
+    await store.close();
+    const reopened = new DirectoryStore(path);
+    for (let i = 10; i < written; i++) {
+      expect(Buffer.alloc(100_000, i).equals((await reopened.getRecord(String(i)))?.bytes ?? new Uint8Array())).toBe(
+        true,
+      );
+    }
+    await reopened.close();
+  });
+
+  test('that is full before there is an index', async () => {
+    await writeFile(join(path, 'ballast'), Buffer.alloc(3 * 2 ** 20 - 16_384));
+    const store = new DirectoryStore(path);
+    await failure(store.putRecord('a', Buffer.alloc(50_000), { expected: 0 }));
+    await rm(join(path, 'ballast'));
+    expect(await store.putRecord('a', Buffer.alloc(50_000), { expected: 0 })).toBe(1);
+    await store.close();
+  });
+
+  test('that is read-only', async () => {
+    const writer = new DirectoryStore(path);
+    await writer.putRecord('a', bytes('x'), { expected: 0 });
+    await writer.close();
+    execFileSync('mount', ['-o', 'remount,ro', path]);
+    const store = new DirectoryStore(path);
+    expect((await failure(store.getRecord('a'))).message).toMatch(/read-only; choose a directory/);
+    await store.close();
+  });
+});
+
+function canMount(): boolean {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
+  try {
+    execFileSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
