@@ -8,6 +8,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, rmSyn
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { metadataOf, tensorsOf } from './architectures.mjs';
 import { encodeHeader } from './gguf.mjs';
 import { endProgress, progress } from './report.mjs';
 import { SHAPES } from './shapes.mjs';
@@ -15,8 +16,6 @@ import { awkwardTokens, loadVocabulary, vocabularySize } from './vocabulary.mjs'
 import { weights } from './weights.mjs';
 
 /** @typedef {import('./shapes.mjs').Shape} Shape */
-/** @typedef {import('./gguf.mjs').TensorShape} TensorShape */
-/** @typedef {import('./gguf.mjs').Value} Value */
 
 /**
  * Makes the file unless it is there already.
@@ -28,7 +27,10 @@ import { weights } from './weights.mjs';
 export function generateModel(shape, path, { name = 'generated', seed = 1, onProgress } = {}) {
   const vocabulary = loadVocabulary(shape.vocab, shape.vocabTokens);
   const tensors = tensorsOf(shape, vocabularySize(vocabulary));
-  const header = encodeHeader(metadataOf(shape, name, seed, vocabulary), tensors);
+  const metadata = metadataOf(shape, vocabularySize(vocabulary));
+  metadata.set('general.name', { type: 'string', value: `${name}, random weights` });
+  metadata.set('generated.seed', { type: 'u32', value: seed }); // makes a file of another seed another file
+  const header = encodeHeader(new Map([...metadata, ...vocabulary]), tensors);
   const parameters = tensors.reduce((sum, { shape: [columns, rows = 1] }) => sum + columns * rows, 0);
   const made = !isThere(path, header);
   if (made) writeModel(path, header, seed, awkwardTokens(vocabulary), onProgress);
@@ -57,80 +59,6 @@ function namedShape(name) {
  * @param {Shape} shape
  */
 const defaultPath = (name, shape) => fileURLToPath(new URL(`models/${name}-${shape.type}.gguf`, import.meta.url));
-
-/**
- * Names and shapes as llama.cpp's src/models/ expects them.
- * @param {Shape} shape
- * @param {number} tokens
- * @returns {TensorShape[]}
- */
-function tensorsOf({ architecture, layers, width, heads, kvHeads, headDim, feedForward, type, tied }, tokens) {
-  /** @type {(name: string, ...shape: number[]) => TensorShape} */
-  const matrix = (tensor, ...shape) => ({ name: `${tensor}.weight`, type, shape });
-  /** @type {(name: string, length: number) => TensorShape} */
-  const vector = (tensor, length) => ({ name: tensor, type: 'f32', shape: [length] });
-  const [queries, keys] = [heads * headDim, kvHeads * headDim];
-
-  /** @param {string} block */
-  const layer = (block) => [
-    vector(`${block}.attn_norm.weight`, width),
-    matrix(`${block}.attn_q`, width, queries),
-    matrix(`${block}.attn_k`, width, keys),
-    matrix(`${block}.attn_v`, width, keys),
-    ...(architecture === 'qwen2'
-      ? [
-          vector(`${block}.attn_q.bias`, queries),
-          vector(`${block}.attn_k.bias`, keys),
-          vector(`${block}.attn_v.bias`, keys),
-        ]
-      : []),
-    matrix(`${block}.attn_output`, queries, width),
-    vector(`${block}.ffn_norm.weight`, width),
-    matrix(`${block}.ffn_gate`, width, feedForward),
-    matrix(`${block}.ffn_up`, width, feedForward),
-    matrix(`${block}.ffn_down`, feedForward, width),
-  ];
-  return [
-    matrix('token_embd', width, tokens),
-    ...Array.from({ length: layers }, (_, i) => layer(`blk.${i}`)).flat(),
-    vector('output_norm.weight', width),
-    ...(tied ? [] : [matrix('output', width, tokens)]),
-  ];
-}
-
-/**
- * @param {Shape} shape
- * @param {string} name
- * @param {number} seed
- * @param {Map<string, Value>} vocabulary
- * @returns {Map<string, Value>}
- */
-function metadataOf(shape, name, seed, vocabulary) {
-  const { architecture } = shape;
-  /** @type {(value: number) => Value} */
-  const u32 = (value) => ({ type: 'u32', value });
-  /** @type {[string, Value][]} */
-  const entries = [
-    ['general.architecture', { type: 'string', value: architecture }],
-    ['general.name', { type: 'string', value: `${name}, random weights` }],
-    ['general.file_type', u32({ f32: 0, f16: 1, q4_0: 2, q8_0: 7 }[shape.type])],
-    ['general.quantization_version', u32(2)],
-    ['generated.seed', u32(seed)], // makes a file of another seed another file
-    [`${architecture}.block_count`, u32(shape.layers)],
-    [`${architecture}.context_length`, u32(shape.context)],
-    [`${architecture}.embedding_length`, u32(shape.width)],
-    [`${architecture}.feed_forward_length`, u32(shape.feedForward)],
-    [`${architecture}.attention.head_count`, u32(shape.heads)],
-    [`${architecture}.attention.head_count_kv`, u32(shape.kvHeads)],
-    [`${architecture}.attention.key_length`, u32(shape.headDim)],
-    [`${architecture}.attention.value_length`, u32(shape.headDim)],
-    [`${architecture}.rope.dimension_count`, u32(shape.headDim)],
-    [`${architecture}.rope.freq_base`, { type: 'f32', value: 1e6 }],
-    [`${architecture}.attention.layer_norm_rms_epsilon`, { type: 'f32', value: 1e-6 }],
-    [`${architecture}.vocab_size`, u32(vocabularySize(vocabulary))],
-  ];
-  return new Map([...entries, ...vocabulary]);
-}
 
 /**
  * Same size and same header, which names shape and seed: the same file.

@@ -7,7 +7,10 @@ import { closeSync, openSync, readSync } from 'node:fs';
 /** @typedef {'u8'|'i8'|'u16'|'i16'|'u32'|'i32'|'f32'|'bool'|'string'|'array'|'u64'|'i64'|'f64'} ValueType */
 /** @typedef {{ type: ValueType, of?: ValueType, value: any }} Value  `of` is the type of an array's elements */
 /** @typedef {'f32'|'f16'|'q4_0'|'q8_0'} TensorType */
-/** @typedef {{ name: string, type: TensorType, shape: number[] }} TensorShape  row length first, as in ggml */
+/**
+ * Row length first, as in ggml. `fill`, of f32 only: the one number it holds, or all it holds; absent: random ones.
+ * @typedef {{ name: string, type: TensorType, shape: number[], fill?: number | number[] }} TensorShape
+ */
 /** @typedef {TensorShape & { offset: number, bytes: number }} Tensor  `offset` counts from the start of the file */
 /** @typedef {{ metadata: Map<string, Value>, tensors: Tensor[], dataOffset: number, fileBytes: number }} Header */
 

@@ -1,6 +1,7 @@
 /**
  * Random weights, written directly as blocks of the tensor's type: quantising floats would take minutes and change nothing.
- * Each is drawn with deviation 1/sqrt(row length), which keeps activations finite through any number of layers.
+ * Each is drawn with deviation 1/sqrt(row length), which keeps activations finite through any number of layers. A tensor
+ * that must not be random says what it holds (`fill`).
  */
 import { createCipheriv, createHash } from 'node:crypto';
 import { TENSOR_TYPES } from './gguf.mjs';
@@ -46,17 +47,20 @@ function randomBytes(name) {
 }
 
 /**
- * Turns a row of random bytes into a row of weights, in place.
+ * Turns a row of random bytes into a row of weights, in place. To be called for one row after the other.
  * @param {TensorShape} tensor
  * @param {number} factor
  * @returns {(row: Buffer) => void}
  */
-function rowFiller({ name, type, shape }, factor) {
+function rowFiller({ type, shape, fill }, factor) {
   const deviation = factor / Math.sqrt(shape[0]);
   if (type === 'q4_0') return (row) => setScales(row, 9, deviation / 4.64); // 4.64: deviation of 0..15 around 8
   if (type === 'q8_0') return (row) => setScales(row, 17, deviation / 73.9); // 73.9: deviation of -128..127
   if (type === 'f16') return (row) => drawFromTable(row, gaussianTable(deviation));
-  return (row) => floats(row).fill(name.endsWith('norm.weight') ? 1 : 0);
+  if (fill === undefined) return (row) => drawFloats(row, deviation);
+  if (typeof fill === 'number') return (row) => floats(row).fill(fill);
+  let next = 0;
+  return (row) => floats(row).set(fill.slice(next, (next += shape[0])));
 }
 
 /**
@@ -85,20 +89,36 @@ function drawFromTable(row, table) {
 const tables = new Map();
 
 /**
- * Evenly spaced quantiles of a distribution close to normal: a sum of four uniform ones.
+ * Evenly spaced quantiles of a distribution close to normal (a sum of four uniform ones), in half precision.
  * @param {number} deviation
  */
 function gaussianTable(deviation) {
   let table = tables.get(deviation);
   if (!table) {
-    const unit = Math.sqrt(3) * deviation; // deviation of one uniform number in -1..1 is 1/sqrt(3), of four twice that
-    table = Uint16Array.from({ length: 65536 }, (_, i) => {
-      const uniform = [0, 4, 8, 12].map((shift) => ((i >> shift) & 15) / 7.5 - 1);
-      return halfBits((uniform.reduce((sum, x) => sum + x, 0) * unit) / 2);
-    });
+    table = Uint16Array.from({ length: 65536 }, (_, i) => halfBits(gaussian(i) * deviation));
     tables.set(deviation, table);
   }
   return table;
+}
+
+/**
+ * Deviation 1.
+ * @param {number} bits 16 random ones
+ */
+function gaussian(bits) {
+  const uniform = [0, 4, 8, 12].map((shift) => ((bits >> shift) & 15) / 7.5 - 1);
+  // The deviation of one uniform number in -1..1 is 1/sqrt(3), of four twice that.
+  return (uniform.reduce((sum, x) => sum + x, 0) * Math.sqrt(3)) / 2;
+}
+
+/**
+ * For tensors that llama.cpp takes as floats only, all of them small.
+ * @param {Buffer} row
+ * @param {number} deviation
+ */
+function drawFloats(row, deviation) {
+  const words = floats(row);
+  for (let i = 0; i < words.length; i++) words[i] = gaussian(row.readUInt16LE(4 * i)) * deviation;
 }
 
 const scratch = new Float32Array(1);

@@ -60,17 +60,20 @@ test('a file that is there is kept; one of another seed is replaced, though its 
   expect(generateModel(SHAPES.tiny!, copy, { seed: 2 }).made).toBe(true);
 });
 
-test.each(['f16', 'q8_0', 'q4_0'] as const)('%s weights centre on zero with deviation 1/sqrt(row length)', (type) => {
-  const shape = [512, 256];
-  const bytes = Buffer.concat([...weights({ name: 'a.weight', type, shape }, 1)]);
-  expect(bytes).toHaveLength(tensorBytes({ name: 'a.weight', type, shape }));
-  const values = decode(bytes, type);
-  expect(values).toHaveLength(512 * 256);
-  expect(Math.abs(mean(values))).toBeLessThan(0.002);
-  const deviation = Math.sqrt(mean(values.map((x) => x * x)));
-  expect(deviation * Math.sqrt(512)).toBeGreaterThan(0.93);
-  expect(deviation * Math.sqrt(512)).toBeLessThan(1.07);
-});
+test.each(['f32', 'f16', 'q8_0', 'q4_0'] as const)(
+  '%s weights centre on zero with deviation 1/sqrt(row length)',
+  (type) => {
+    const shape = [512, 256];
+    const bytes = Buffer.concat([...weights({ name: 'a.weight', type, shape }, 1)]);
+    expect(bytes).toHaveLength(tensorBytes({ name: 'a.weight', type, shape }));
+    const values = decode(bytes, type);
+    expect(values).toHaveLength(512 * 256);
+    expect(Math.abs(mean(values))).toBeLessThan(0.002);
+    const deviation = Math.sqrt(mean(values.map((x) => x * x)));
+    expect(deviation * Math.sqrt(512)).toBeGreaterThan(0.93);
+    expect(deviation * Math.sqrt(512)).toBeLessThan(1.07);
+  },
+);
 
 test('quiet rows are 16 times smaller', () => {
   const tensor = { name: 'a.weight', type: 'q8_0' as const, shape: [256, 2] };
@@ -78,6 +81,29 @@ test('quiet rows are 16 times smaller', () => {
   const [loud, quiet] = [rows.slice(0, 256), rows.slice(256)].map((row) => Math.sqrt(mean(row.map((x) => x * x))));
   expect(loud! / quiet!).toBeGreaterThan(12);
   expect(loud! / quiet!).toBeLessThan(20);
+});
+
+test('a tensor that says what it holds is not random', () => {
+  const held = (fill: number | number[]) =>
+    decode(Buffer.concat([...weights({ name: 'a', type: 'f32', shape: [1, 3], fill }, 1)]), 'f32');
+  expect(held(0.5)).toEqual([0.5, 0.5, 0.5]);
+  expect(held([1, -2, 0.25])).toEqual([1, -2, 0.25]);
+});
+
+test.each([
+  { name: 'tiny-window', architecture: 'granite_swa', keyHeads: 1, states: [], attention: [0, 1, 2, 3] },
+  { name: 'tiny-recurrent', architecture: 'mamba2', keyHeads: [0, 0, 0], states: [0, 1, 2], attention: [] },
+  { name: 'tiny-hybrid', architecture: 'granitehybrid', keyHeads: [0, 1, 0, 1], states: [0, 2], attention: [1, 3] },
+])('$name: which layers have a state, and which attend', ({ name, architecture, keyHeads, states, attention }) => {
+  const kind = join(directory, `${name}.gguf`);
+  generateModel(SHAPES[name]!, kind);
+  const { metadata, tensors } = readHeader(kind);
+  expect(metadata.get('general.architecture')?.value).toBe(architecture);
+  expect(metadata.get(`${architecture}.attention.head_count_kv`)?.value).toEqual(keyHeads);
+  const layersWith = (part: string) =>
+    tensors.filter((tensor) => tensor.name.endsWith(part)).map(({ name }) => name[4]);
+  expect(layersWith('.ssm_in.weight')).toEqual(states.map(String));
+  expect(layersWith('.attn_q.weight')).toEqual(attention.map(String));
 });
 
 test('half precision', () => {
@@ -96,8 +122,9 @@ test('the vocabulary of the 0.5B shape is as long as the published one, and its 
   expect(awkward[tokens.indexOf('æ')]).toBe(true); // the byte E6 alone: the beginning of a character
 });
 
-function decode(bytes: Buffer, type: 'f16' | 'q8_0' | 'q4_0'): number[] {
+function decode(bytes: Buffer, type: 'f32' | 'f16' | 'q8_0' | 'q4_0'): number[] {
   const values: number[] = [];
+  if (type === 'f32') for (let at = 0; at < bytes.length; at += 4) values.push(bytes.readFloatLE(at));
   if (type === 'f16') for (let at = 0; at < bytes.length; at += 2) values.push(half(bytes.readUInt16LE(at)));
   if (type === 'q8_0') {
     for (let at = 0; at < bytes.length; at += 34) {
