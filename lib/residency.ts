@@ -179,9 +179,9 @@ export class Residency {
 
   /** A record says that the store may have the KV of these tokens. */
   presume(kv: SessionKv, tokens: Int32Array): void {
-    if (!this.#storeHelps) return;
     this.hold(kv, tokens);
-    this.tiers.presume(kv.pages);
+    if (this.#storeHelps) this.tiers.presume(kv.pages);
+    else if (this.tierOf(kv) === 'none') this.hold(kv, NO_TOKENS);
   }
 
   /** A page of a session that no turn runs in; undefined: it is nowhere. */

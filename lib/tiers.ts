@@ -212,6 +212,7 @@ export class PageTiers {
       else if (expected) this.counters.kvMisses++;
     } catch {
       this.counters.storeFailures++;
+      if (expected) this.counters.kvMisses++;
     } finally {
       this.counters.storeReadMs += performance.now() - began;
     }

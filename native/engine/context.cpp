@@ -111,7 +111,7 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
 // By the kind of memory, which llama.cpp names to nobody: what an empty sequence leaves tells how many caches it has.
 void Context::find_out_what_kv_allows() {
     const llama_model* model = model_.get();
-    const bool stateless = !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model);
+    stateless_ = !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model);
     const size_t empty = llama_state_seq_get_size(get(), 0);
     constexpr size_t head = 8, cache = 8; // magic and sequence; streams and cells
     one_cache_ = one_cache_ && empty == head + cache;
@@ -119,8 +119,8 @@ void Context::find_out_what_kv_allows() {
     if (pages_) scratch_ = sequences_;
     const bool windowed = llama_model_n_swa(model) > 0 && empty == head + 2 * cache &&
                           model_.metadata("general.architecture") != "deepseek4";
-    shares_kv_ = unified_ && (one_cache_ || (stateless && windowed));
-    portable_kv_ = stateless && has_plain_positions(model);
+    shares_kv_ = unified_ && (one_cache_ || (stateless_ && windowed));
+    portable_kv_ = stateless_ && has_plain_positions(model);
 }
 
 void Context::check(llama_seq_id sequence) const {
@@ -177,22 +177,26 @@ void Context::clear(llama_seq_id sequence) {
     llama_memory_seq_rm(memory(), sequence, -1, -1);
 }
 
+// A sliding window that has moved on has dropped cells; whether those are left that the token at `position` looks back on:
+// itself and the window - 1 before it.
+bool Context::has_window(llama_seq_id sequence, int position) const {
+    const int window = llama_model_n_swa(model_.get());
+    if (window == 0) return true;
+    const int oldest = llama_memory_seq_pos_min(memory(), sequence); // of the window's cells; -1: there are none
+    return oldest >= 0 && oldest <= std::max(0, position - window + 1);
+}
+
 bool Context::trim(llama_seq_id sequence, int keep) {
     check(sequence);
-    const int window = llama_model_n_swa(model_.get());
     const bool trimmed = llama_memory_seq_rm(memory(), sequence, keep, -1);
-    // A sliding window that has moved on has dropped the cells that an earlier position looks back on.
-    const bool whole = window == 0 || llama_memory_seq_pos_min(memory(), sequence) <= std::max(0, keep - window);
-    if (trimmed && whole) return true;
+    if (trimmed && (keep == 0 || has_window(sequence, keep))) return true;
     clear(sequence);
     return false;
 }
 
 bool Context::can_share(llama_seq_id source, int count) const {
     check(source);
-    if (!shares_kv_) return false;
-    const int window = llama_model_n_swa(model_.get());
-    return window == 0 || llama_memory_seq_pos_min(memory(), source) <= std::max(0, count - window);
+    return shares_kv_ && has_window(source, count);
 }
 
 void Context::share(llama_seq_id source, llama_seq_id sequence, int count) {

@@ -43,6 +43,9 @@ class Context {
     int session_tokens() const { return session_tokens_; }
     bool unified() const { return unified_; }
     bool portable_kv() const { return portable_kv_; }
+    // Whether memory holds what was said and nothing else. Recurrent models keep a state instead, which a step that does not
+    // come to its end leaves half changed, also for sequences that are not in it.
+    bool stateless() const { return stateless_; }
     // Whether KV can be taken and put back in ranges of positions; else only whole sequences can.
     bool pages() const { return pages_; }
     double kv_bytes_per_token() const { return kv_bytes_per_token_; }
@@ -80,6 +83,7 @@ class Context {
     llama_memory_t memory() const { return llama_get_memory(get()); }
     void check(llama_seq_id sequence) const;
     void find_out_what_kv_allows();
+    bool has_window(llama_seq_id sequence, int position) const;
     Bytes copy_out(llama_seq_id sequence) const;
 
     const Model& model_;
@@ -91,6 +95,7 @@ class Context {
     bool pages_ = false;
     bool shares_kv_ = false;
     bool portable_kv_;
+    bool stateless_ = true;
     int sequences_ = 0;
     llama_seq_id scratch_ = -1; // with `pages`: empty but for the moment in which a range goes through it
     int session_tokens_ = 0;

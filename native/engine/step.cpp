@@ -132,6 +132,9 @@ void Worker::resynchronise(const std::vector<StepShare>& shares) {
 }
 
 void Worker::fail_members(const std::vector<StepShare>& shares, const std::string& reason) {
+    if (!context_.stateless()) { // others' state may have been moved half-way: they compute it again
+        for (llama_seq_id i = 0; i < context_.sequences(); i++) trim(i, 0);
+    }
     for (const StepShare& share : shares) {
         trim(share.sequence, 0);
         finish(share.sequence, "error",

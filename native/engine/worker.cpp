@@ -18,9 +18,14 @@ void StepMembers::end() {
     abort_ = false; // a cancel that came too late for this step must not end the next one
 }
 
+void StepMembers::never_abort() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    may_abort_ = false;
+}
+
 void StepMembers::cancel(uint32_t request) {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (requests_.erase(request) > 0 && requests_.empty()) abort_ = true;
+    if (requests_.erase(request) > 0 && requests_.empty() && may_abort_) abort_ = true;
 }
 
 Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,
@@ -28,7 +33,9 @@ Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options
     : model_(std::move(model)), options_(options), threads_(options.threads),
       context_(*model_, options, threads_, abort), members_(members), pace_(context_.batch_tokens()),
       thread_count_(options.threads), sequences_(static_cast<size_t>(context_.sequences())), ledger_(sequences_.size()),
-      may_read_aside_(context_.pages() && !has_accelerator()) {}
+      may_read_aside_(context_.pages() && !has_accelerator()) {
+    if (!context_.stateless()) members_.never_abort();
+}
 
 void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
     const llama_seq_id sequence = options.sequence;

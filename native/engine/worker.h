@@ -34,6 +34,8 @@ struct StepEvents {
 class StepMembers {
   public:
     explicit StepMembers(std::atomic<bool>& abort) : abort_(abort) {}
+    // Steps come to their end, whoever cancels.
+    void never_abort();
     void begin(std::set<uint32_t> requests);
     void end();
     // Ends the step early when nobody in it is left. Any thread.
@@ -42,6 +44,7 @@ class StepMembers {
   private:
     std::mutex mutex_;
     std::set<uint32_t> requests_;
+    bool may_abort_ = true;
     std::atomic<bool>& abort_;
 };
 
