@@ -19,6 +19,7 @@ int Aside::go_on(uint64_t turn, int tokens) {
     const int keep = turn == turn_ ? std::min(held_, tokens) : 0;
     if (keep < held_) context_.trim(0, keep);
     turn_ = turn;
+    ended_ = false;
     return held_ = keep;
 }
 
@@ -31,7 +32,6 @@ bool Aside::take(int tokens, const Bytes& kv) {
 std::optional<Bytes> Aside::read(const Tokens& tokens, int from, double slice_ms, const Interlude& interlude) {
     slice_ms_ = slice_ms;
     interlude_ = &interlude;
-    ended_ = false;
     context_.begin_batch();
     int position = from;
     for (const llama_token token : tokens) context_.add(token, position++, 0, false);
@@ -58,15 +58,20 @@ bool Aside::before(const ggml_tensor& operation) {
         return false;
     }
     if (!ended_ && milliseconds(served_, Clock::now()) + expected_ms_[operation.op] > slice_ms_) {
-        try {
-            ended_ = !(*interlude_)();
-        } catch (...) { // ggml's frames are no place for an exception to pass through
-            ended_ = true;
-        }
-        others_served();
+        pause(*interlude_);
     }
     operation_began_ = Clock::now();
     return true;
+}
+
+bool Aside::pause(const Interlude& interlude) {
+    try {
+        ended_ = !interlude();
+    } catch (...) { // ggml's frames are no place for an exception to pass through
+        ended_ = true;
+    }
+    others_served();
+    return !ended_;
 }
 
 bool Aside::after(const ggml_tensor& operation) {

@@ -35,6 +35,10 @@ class Aside {
     // Reads these tokens behind the `from` of the turn that it holds, and returns their KV. None: it failed, or an interlude
     // has ended it.
     std::optional<Bytes> read(const Tokens& tokens, int from, double slice_ms, const Interlude& interlude);
+    // A pause at once. False: the reading ends here.
+    bool pause(const Interlude& interlude);
+    // Whether an interlude has ended the last reading.
+    bool ended() const { return ended_; }
     // The others have just had a step: a pause is due when the time slice since then is over.
     void others_served() { served_ = Clock::now(); }
 

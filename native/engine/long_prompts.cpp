@@ -7,9 +7,9 @@ namespace llama_sessions {
 
 // A shorter rest is read in the steps of those who generate, a little in each.
 static constexpr int long_prompt = 128;
-// Beside a prompt that is read aside a step takes so many times as long as usual; the promise is 4, the rest is for single
-// operations that take longer than expected.
-static constexpr double stretch = 2.5;
+// Beside a prompt that is read aside, those who generate wait so many times as long as usual; the promise is 4, the rest is for
+// what takes longer than expected.
+static constexpr double stretch = 3;
 static constexpr double slice_unknown_ms = 20, least_slice_ms = 2;
 // KV of so many tokens is copied between two pauses.
 static constexpr int copied_at_once = 256;
@@ -29,7 +29,7 @@ llama_seq_id Worker::next_aside() const {
     return shortest;
 }
 
-// The second context is made on another thread, as that takes its time; until then prompts are read in everybody's steps.
+// The second context is made on another thread, as that takes its time.
 bool Worker::aside_is_ready(int tokens) {
     if (aside_ && aside_->capacity() >= tokens) return true;
     if (!making_aside_.valid()) {
@@ -49,7 +49,7 @@ bool Worker::aside_is_ready(int tokens) {
     return aside_ && aside_->capacity() >= tokens;
 }
 
-// False: it has to be read in the steps of all.
+// False: it could not; then the others have their step.
 bool Worker::read_aside(llama_seq_id id) {
     const Sequence& sequence = at(id);
     Turn& turn = *sequence.turn;
@@ -66,13 +66,15 @@ bool Worker::read_aside(llama_seq_id id) {
         return interlude_() && sequence.turn && sequence.turn->order == order && sequence.takes_part() &&
                static_cast<int>(sequence.tokens.size()) == from;
     };
-    reading_aside_ = id;
     aside_used_ = Clock::now();
     aside_->use_threads(thread_count_.current());
     const std::optional<Bytes> kv =
         catch_up_aside(id, goes_on) ? aside_->read(tokens, from, slice_ms(), goes_on) : std::nullopt;
-    reading_aside_ = -1;
-    if (!kv) return true;
+    if (!kv) {
+        // Nobody has ended it: llama.cpp could not. In a step with the others it will say why, or can.
+        if (!aside_->ended()) may_read_aside_ = false;
+        return true;
+    }
     if (copy_in(id, tokens, kv->data.get(), kv->size, true)) {
         follow();
         this->count([&](Counters& c) { c.prefilled_tokens += count; });
@@ -86,7 +88,8 @@ bool Worker::catch_up_aside(llama_seq_id id, const Aside::Interlude& goes_on) {
     auto from = static_cast<size_t>(aside_->go_on(at(id).turn->order, static_cast<int>(held)));
     while (from < held) {
         const size_t to = std::min(held, from + copied_at_once);
-        if (!aside_->take(static_cast<int>(to - from), copy_out(id, from, to)) || !goes_on()) return false;
+        if (!aside_->take(static_cast<int>(to - from), copy_out(id, from, to))) return false;
+        if (!aside_->pause(goes_on)) return false;
         from = to;
     }
     return true;

@@ -7,10 +7,15 @@ namespace llama_sessions {
 
 bool Worker::step() {
     make_room();
-    const llama_seq_id aside = next_aside();
-    if (aside >= 0 && read_aside(aside)) return true;
-    forget_unused_aside();
-    return step_together();
+    const llama_seq_id long_prompt = next_aside();
+    if (long_prompt < 0) {
+        forget_unused_aside();
+        return step_together();
+    }
+    reading_aside_ = long_prompt; // and not in the steps of the others
+    const bool gone_on = read_aside(long_prompt) || step_together();
+    reading_aside_ = -1;
+    return gone_on;
 }
 
 bool Worker::step_together() {
