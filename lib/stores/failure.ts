@@ -18,7 +18,6 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EEXIST: 'a file is where a directory should be; move it away, or choose another directory',
   EISDIR: 'a directory is where a file should be; choose another path',
   ENOENT: 'the directory is not there; create it, or mount its disk',
-  ENOMEM: 'the index needs 64 GiB of address space; raise the limit of this process (ulimit -v)',
   EMFILE: 'this process has too many files open; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many files open; raise its limit',
   MDB_CORRUPTED: 'the index is damaged; restore the directory from a copy, or move it away',
