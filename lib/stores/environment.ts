@@ -7,7 +7,10 @@ import { checkHeader } from './header.js';
 import { keys, NOTHING } from './tables.js';
 import type { Draft, Key, View } from './view.js';
 
-/** Address space, not memory nor disk: LMDB never has to move a map this large while other threads read it. It grows by itself. */
+/**
+ * Address space, not memory nor disk: LMDB never has to move a map this large while other threads read it. It grows by itself.
+ * Where a process is limited to less (ulimit -v), lmdb 3.5.6 ends it with a signal.
+ */
 const MAP_BYTES = 2 ** 36;
 
 /**

@@ -2,9 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
-import { bytes, failure, makeBench, read } from '../support/directory.js';
+import { Environment } from '../../lib/stores/environment.js';
+import { bytes, errno, failure, makeBench, read } from '../support/directory.js';
 
 const bench = makeBench();
 
@@ -37,6 +38,17 @@ describe('an index that is none', () => {
     bench.store = new DirectoryStore(bench.root);
     expect(await read(bench.store, 'a')).toBe('1:x');
   });
+});
+
+test('after a commit that failed the index is opened anew: LMDB may have given up the other one', async () => {
+  await bench.store.putRecord('a', bytes('x'), { expected: 0 });
+  const open = vi.spyOn(Environment, 'open');
+  vi.spyOn(Environment.prototype, 'commit').mockRejectedValueOnce(errno('EIO'));
+  const error = await failure(bench.store.putRecord('a', bytes('y'), { expected: 1 }));
+  expect(error.message).toMatch(/disk failed or is full/);
+  expect(open).not.toHaveBeenCalled();
+  expect(await bench.store.putRecord('a', bytes('y'), { expected: 1 })).toBe(2);
+  expect(open).toHaveBeenCalledOnce();
 });
 
 describe('a directory that cannot be used', () => {

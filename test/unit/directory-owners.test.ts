@@ -126,10 +126,15 @@ describe('a sweep', () => {
     await mkdir(join(bench.root, 'pages', 'ab'), { recursive: true });
     await writeFile(join(bench.root, 'pages', 'ab', page), 'orphan');
     await writeFile(join(bench.root, 'pages', 'ab', '.DS_Store'), 'stranger');
+    // Of a page that was stored again since.
+    const [stored = ''] = (await files(join(bench.root, 'pages'))).filter((path) => !path.includes('/ab/'));
+    await writeFile(stored.replace(/-.{16}$/, `-${'0'.repeat(16)}`), 'older');
     await bench.store.sweep();
     expect(await readdir(join(bench.root, 'pages', 'ab'))).toEqual(['.DS_Store']);
-    expect(await bench.store.getPage('p')).toBeDefined();
-    expect(bench.store.stats()).toMatchObject({ sweptFiles: 1, storedPages: 1 });
+    expect(await bench.store.getPage('p')).toEqual(Uint8Array.from(bytes('page')));
+    expect(bench.store.stats()).toMatchObject({ sweptFiles: 2, storedPages: 1 });
+    await rm(join(bench.root, 'pages', 'ab'), { recursive: true });
+    await audit(bench.root);
   });
 
   test('drops pages whose file is gone', async () => {

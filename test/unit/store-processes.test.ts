@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
+import { audit } from '../support/audit.js';
 import { transpileLib } from '../support/transpile.js';
 
 /** Counts up one record as fast as it can, and says each acknowledged version. */
@@ -28,12 +30,55 @@ await store.close();
 process.disconnect();
 `;
 
+/** Writes all the time, and exits in the middle of it. */
+const EXITS = `
+import { DirectoryStore } from './stores/directory.js';
+const [path, id, delay] = process.argv.slice(2);
+const store = new DirectoryStore(path);
+let version = (await store.getRecord(id))?.version ?? 0;
+setTimeout(() => process.exit(0), Number(delay));
+for (let page = 0; ; page++) {
+  const writes = [store.putRecord(id, Buffer.alloc(5000), { expected: version, pages: [String(page)] })];
+  writes.push(store.putPage(String(page), Buffer.alloc(50_000)));
+  [version] = await Promise.all(writes);
+  process.send(version);
+}
+`;
+
+/** Claims a session, and lives on. */
+const CLAIMS = `
+import { DirectoryStore } from './stores/directory.js';
+const store = new DirectoryStore(process.argv[2]);
+await store.claim(process.argv[3], false);
+process.send(1);
+setInterval(() => undefined, 1000);
+`;
+
+/** Counts up in a thread. */
+const THREAD = `
+import { workerData } from 'node:worker_threads';
+import { DirectoryStore } from './stores/directory.js';
+const store = new DirectoryStore(workerData);
+for (let done = 0; done < 50; ) {
+  const { version = 0 } = (await store.getRecord('shared')) ?? {};
+  try {
+    await store.putRecord('shared', Buffer.from(String(version + 1)), { expected: version });
+    done++;
+  } catch (error) {
+    if (error.code !== 'SESSION_CONFLICT') throw error;
+  }
+}
+await store.close();
+`;
+
 let code: string;
 let root: string;
 beforeAll(async () => {
   code = await mkdtemp(join(tmpdir(), 'store-code-'));
   await transpileLib(code);
-  await writeFile(join(code, 'child.js'), CHILD);
+  for (const [name, source] of Object.entries({ child: CHILD, exits: EXITS, claims: CLAIMS, thread: THREAD })) {
+    await writeFile(join(code, `${name}.js`), source);
+  }
 });
 afterAll(() => rm(code, { recursive: true }));
 beforeEach(async () => {
@@ -41,8 +86,8 @@ beforeEach(async () => {
   return () => rm(root, { recursive: true });
 });
 
-function start(id: string, times: number, acknowledged: number[]): ChildProcess {
-  const child = fork(join(code, 'child.js'), [root, id, String(times)], { execArgv: [] });
+function start(id: string, times: number, acknowledged: number[], program = 'child'): ChildProcess {
+  const child = fork(join(code, `${program}.js`), [root, id, String(times)], { execArgv: [] });
   child.on('message', (version) => acknowledged.push(version as number));
   return child;
 }
@@ -80,4 +125,40 @@ test('what a killed process was told is there, and whole', async () => {
     expect(counted).toBe(version);
     expect(version).toBeGreaterThanOrEqual(acknowledged.at(-1) ?? Infinity);
   }
+});
+
+test('process.exit() in the middle of writes neither hangs nor crashes, and loses nothing', async () => {
+  for (let round = 0; round < 8; round++) {
+    const acknowledged: number[] = [];
+    const child = start('exits', 5 + round * 4, acknowledged, 'exits');
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    const store = new DirectoryStore(root);
+    expect((await store.getRecord('exits'))?.version ?? 0).toBeGreaterThanOrEqual(acknowledged.at(-1) ?? 0);
+    await store.sweep();
+    await store.close();
+    await audit(root);
+  }
+});
+
+test('threads that write one session lose nothing', async () => {
+  const threads = [1, 2, 3].map(() => new Worker(join(code, 'thread.js'), { workerData: root, execArgv: [] }));
+  for (const [exitCode] of await Promise.all(threads.map((thread) => once(thread, 'exit')))) expect(exitCode).toBe(0);
+  const store = new DirectoryStore(root);
+  expect((await store.getRecord('shared'))?.version).toBe(150);
+  await store.close();
+});
+
+test('a claim holds while its process lives, and is free when it was killed', async () => {
+  const store = new DirectoryStore(root);
+  const child = start('a', 0, [], 'claims');
+  await once(child, 'message');
+  await expect(store.putRecord('a', Buffer.from('x'), { expected: 0 })).rejects.toMatchObject({
+    code: 'SESSION_CONFLICT',
+  });
+  await expect(store.claim('a', false)).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await store.claim('a', false);
+  expect(await store.putRecord('a', Buffer.from('x'), { expected: 0 })).toBe(1);
+  await store.close();
 });
