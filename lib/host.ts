@@ -106,8 +106,14 @@ export class Host {
     });
   }
 
-  checkOpen(conversation: Conversation): void {
+  /** @throws LlamaError MODEL_CLOSED */
+  checkNotClosed(): void {
     if (this.closed) throw modelClosed();
+  }
+
+  /** @throws LlamaError MODEL_CLOSED, SESSION_CLOSED */
+  checkOpen(conversation: Conversation): void {
+    this.checkNotClosed();
     if (conversation.closed) throw sessionClosed(conversation.id);
   }
 

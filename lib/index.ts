@@ -4,8 +4,8 @@ export { loadModel } from './load.js';
 export type { Model } from './model.js';
 export { SessionPool, type AcquireOptions, type SessionPoolOptions } from './pool.js';
 export type { Session } from './session.js';
-export { DirectoryStore } from './stores/directory.js';
-export { MemoryStore } from './stores/memory.js';
+export { DirectoryStore, type DirectoryStoreOptions } from './stores/directory.js';
+export { MemoryStore, type MemoryStoreOptions } from './stores/memory.js';
 export type {
   Durability,
   ListedRecord,

@@ -8,11 +8,18 @@ import type { SessionFilter, SessionInfo } from './types.js';
 export async function* listSessions(host: Host, filter: SessionFilter): AsyncGenerator<SessionInfo> {
   const { prefix = '', cursor, limit = Infinity, state } = filter;
   let left = limit;
-  for await (const info of allSessions(host, prefix, cursor)) {
-    if (left <= 0) return;
-    if (state !== undefined && state !== stateOf(host, info.id)) continue;
-    left--;
-    yield info;
+  try {
+    host.checkNotClosed();
+    for await (const info of allSessions(host, prefix, cursor)) {
+      host.checkNotClosed();
+      if (left <= 0) return;
+      if (state !== undefined && state !== stateOf(host, info.id)) continue;
+      left--;
+      yield info;
+    }
+  } catch (error) {
+    host.checkNotClosed(); // what a store says that was closed with the model matters less
+    throw error;
   }
 }
 

@@ -107,7 +107,7 @@ export class Model implements AsyncDisposable {
       return true;
     }
     await open?.closing?.catch(() => undefined);
-    return this.#host.store.deleteRecord(id);
+    return deleteStored(this.#host, id);
   }
 
   /**
@@ -269,6 +269,19 @@ export class Model implements AsyncDisposable {
   #checkOpen(): void {
     if (this.#host.closed) throw modelClosed();
   }
+}
+
+/** One that is open nowhere here. Nothing of what was said is to stay in RAM either, if its record can be read. */
+async function deleteStored({ store, residency, fingerprint }: Host, id: string): Promise<boolean> {
+  const stored = await store.getRecord(id);
+  const deleted = await store.deleteRecord(id);
+  try {
+    if (stored !== undefined)
+      residency.forget(Conversation.fromRecord(decodeRecord(stored.bytes), fingerprint).usableTokens);
+  } catch {
+    // Damaged: what its pages are called can't be known.
+  }
+  return deleted;
 }
 
 /** One that is open nowhere, unless it has been used since it was found. */

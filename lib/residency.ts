@@ -248,7 +248,12 @@ export class Residency {
   delete(kv: SessionKv): void {
     const { pages } = kv;
     this.drop(kv);
-    this.tiers.forget(pages.filter(({ key }) => !this.#users.has(key)).map(({ key }) => key));
+    this.#forget(pages);
+  }
+
+  /** The same for a session that is not open: what it said. */
+  forget(tokens: Int32Array): void {
+    this.#forget(this.#names.of(tokens));
   }
 
   /** What would bring KV back behind the first `held` tokens, which are on the device already. */
@@ -371,7 +376,10 @@ export class Residency {
   /** Gives RAM and the store what they lack; `moving` settles when RAM has it, or can't be given it. */
   #copyOut(kv: SessionKv): void {
     kv.copied = true;
+    const last = kv.pages.at(-1);
     this.#name(kv, kv.tokens);
+    // The session has gone on from its short last page, which nobody else can use.
+    if (last !== undefined && !this.#names.isFull(last) && !this.#users.has(last.key)) this.tiers.forget([last.key]);
     const copies = kv.pages.map((page) => this.#copyPage(kv, page));
     kv.moving = Promise.all([kv.moving, ...copies]).then(() => undefined);
   }
@@ -385,6 +393,10 @@ export class Residency {
     void recorded.then(() => {
       if (known || found !== undefined) this.tiers.writeBehind(key, found?.kv);
     });
+  }
+
+  #forget(pages: readonly Page[]): void {
+    this.tiers.forget(pages.map(({ key }) => key).filter((key) => !this.#users.has(key)));
   }
 
   #name(kv: SessionKv, tokens: Int32Array): void {

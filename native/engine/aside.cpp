@@ -51,17 +51,25 @@ bool Aside::on_operation(ggml_tensor* operation, bool ask, void* self) {
     return ask ? aside.before(*operation) : aside.after(*operation);
 }
 
-// Only those that take their time are worth a stop.
+static bool takes_time(ggml_op op) {
+    return op == GGML_OP_MUL_MAT || op == GGML_OP_MUL_MAT_ID || op == GGML_OP_FLASH_ATTN_EXT;
+}
+
+// True: stop after it. Nothing of its group has been computed yet: a pause is possible before the first one.
 bool Aside::before(const ggml_tensor& operation) {
-    if (operation.op != GGML_OP_MUL_MAT && operation.op != GGML_OP_MUL_MAT_ID &&
-        operation.op != GGML_OP_FLASH_ATTN_EXT) {
-        return false;
+    if (!takes_time(operation.op)) return false;
+    double& expected = expected_ms_[{operation.op, operation.src[0]->ne[0], operation.ne[0]}];
+    if (group_.empty()) {
+        if (!ended_ && milliseconds(served_, Clock::now()) + expected > slice_ms_) pause(*interlude_);
+        group_began_ = Clock::now();
     }
-    if (!ended_ && milliseconds(served_, Clock::now()) + expected_ms_[operation.op] > slice_ms_) {
-        pause(*interlude_);
-    }
-    operation_began_ = Clock::now();
-    return true;
+    group_.push_back(&expected);
+    group_ms_ += expected;
+    // Which one comes next is not known: the longest, for all we know.
+    const auto longer = [](const auto& a, const auto& b) { return a.second < b.second; };
+    const double longest = std::max_element(expected_ms_.begin(), expected_ms_.end(), longer)->second;
+    const bool fits_another = milliseconds(served_, group_began_) + group_ms_ + longest <= slice_ms_;
+    return ended_ || expected == 0 || !fits_another;
 }
 
 bool Aside::pause(const Interlude& interlude) {
@@ -75,10 +83,22 @@ bool Aside::pause(const Interlude& interlude) {
 }
 
 bool Aside::after(const ggml_tensor& operation) {
-    double& expected = expected_ms_[operation.op];
-    const double took = milliseconds(operation_began_, Clock::now());
-    expected = std::max(took, 0.95 * expected); // the largest of its kind counts, but a hiccup is forgotten
+    const double took = milliseconds(group_began_, Clock::now());
+    if (group_.size() == 1) {
+        double& expected = *group_.front();
+        expected = std::max(took, 0.95 * expected); // the longest counts, but a hiccup is forgotten
+    } else {
+        const double correction = std::clamp(took / group_ms_, 0.99, 1.25);
+        for (double* expected : group_) *expected *= correction;
+    }
+    if (operation.op == GGML_OP_FLASH_ATTN_EXT) attention_ms_per_token_ = *group_.back() / context_.batch_size();
+    group_.clear();
+    group_ms_ = 0;
     return !ended_;
+}
+
+int Aside::at_once(double slice_ms) const {
+    return attention_ms_per_token_ * most_at_once <= slice_ms / 2 ? most_at_once : least_at_once;
 }
 
 } // namespace llama_sessions

@@ -6,10 +6,12 @@
 #include "context.h"
 #include "turn.h"
 
-#include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
+#include <vector>
 
 namespace llama_sessions {
 
@@ -18,9 +20,9 @@ class Aside {
     // What the others do in a pause. False: the reading ends here.
     using Interlude = std::function<bool()>;
 
-    // Tokens that are read at once: from 64 on ggml's attention works on tiles, which is 2.7 times faster than row by row, and
-    // a single operation of so many is still short.
-    static constexpr int most_at_once = 64;
+    // Tokens that are read at once: the weights are read for all of them together, and 128 are as fast as 512. From 64 on
+    // ggml's attention works on tiles, which is 2.7 times faster than row by row.
+    static constexpr int most_at_once = 128, least_at_once = 64;
 
     // tokens: of the longest prompt that it takes. Throws OUT_OF_MEMORY. Any thread.
     Aside(std::shared_ptr<const Model> model, ContextOptions options, ThreadPool& threads, int tokens);
@@ -32,6 +34,8 @@ class Aside {
     int go_on(uint64_t turn, int tokens);
     // Takes KV of the turn's next tokens. False: refused.
     bool take(int tokens, const Bytes& kv);
+    // How many tokens to read next, so that no single operation takes longer than the slice, if possible.
+    int at_once(double slice_ms) const;
     // Reads these tokens behind the `from` of the turn that it holds, and returns their KV. None: it failed, or an interlude
     // has ended it.
     std::optional<Bytes> read(const Tokens& tokens, int from, double slice_ms, const Interlude& interlude);
@@ -56,8 +60,16 @@ class Aside {
     double slice_ms_ = 0;
     const Interlude* interlude_ = nullptr;
     bool ended_ = false;
-    Clock::time_point served_ = Clock::now(), operation_began_{};
-    std::array<double, GGML_OP_COUNT> expected_ms_{}; // of one operation, by its kind
+    Clock::time_point served_ = Clock::now();
+
+    // What operations take, by their kind and the sizes of what they multiply, from when they were computed last.
+    using Kind = std::tuple<ggml_op, int64_t, int64_t>;
+    std::map<Kind, double> expected_ms_;
+    double attention_ms_per_token_ = 0;
+    // Those that are computed together, without a stop in between: each stop costs some ten microseconds.
+    std::vector<double*> group_;
+    double group_ms_ = 0; // expected
+    Clock::time_point group_began_{};
 };
 
 } // namespace llama_sessions

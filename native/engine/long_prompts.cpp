@@ -3,17 +3,21 @@
 
 #include <algorithm>
 
+#if defined(__linux__)
+#include <sys/resource.h>
+#endif
+
 namespace llama_sessions {
 
 // A shorter rest is read in the steps of those who generate, a little in each.
 static constexpr int long_prompt = 128;
 // Beside a prompt that is read aside, those who generate wait so many times as long as usual; the promise is 4, the rest is for
 // what takes longer than expected.
-static constexpr double stretch = 3;
+static constexpr double stretch = 2.7;
 static constexpr double slice_unknown_ms = 20, least_slice_ms = 2;
 // KV of so many tokens is copied between two pauses.
 static constexpr int copied_at_once = 256;
-static constexpr int capacity_steps = 4096;
+static constexpr int capacity_steps = 1024;
 // The second context takes memory; without a long prompt for so long it goes.
 static constexpr std::chrono::seconds kept_for(60);
 
@@ -29,6 +33,13 @@ llama_seq_id Worker::next_aside() const {
     return shortest;
 }
 
+// A thread that takes a core from ggml's makes all of them wait. (On Linux niceness is a thread's own.)
+static void give_way_to_others() {
+#if defined(__linux__)
+    setpriority(PRIO_PROCESS, 0, 10);
+#endif
+}
+
 // The second context is made on another thread, as that takes its time.
 bool Worker::aside_is_ready(int tokens) {
     if (aside_ && aside_->capacity() >= tokens) return true;
@@ -36,6 +47,7 @@ bool Worker::aside_is_ready(int tokens) {
         const int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
         making_aside_ =
             std::async(std::launch::async, [this, capacity, options = options_]() -> std::unique_ptr<Aside> {
+                give_way_to_others();
                 try {
                     return std::make_unique<Aside>(model_, options, threads_, capacity);
                 } catch (const std::exception&) {
@@ -54,9 +66,11 @@ bool Worker::read_aside(llama_seq_id id) {
     const Sequence& sequence = at(id);
     Turn& turn = *sequence.turn;
     const auto from = static_cast<int>(sequence.tokens.size());
+    if (!aside_is_ready(static_cast<int>(turn.target.size()))) return false;
     // The last token gives the logits, in a step with the others.
-    const int count = std::min({Aside::most_at_once, sequence.pending() - 1, free_cells() / 2});
-    if (count < 1 || !aside_is_ready(static_cast<int>(turn.target.size()))) return false;
+    const double slice = slice_ms();
+    const int count = std::min({aside_->at_once(slice), sequence.pending() - 1, free_cells() / 2});
+    if (count < 1) return false;
     if (turn.started == Clock::time_point{}) turn.started = Clock::now();
 
     const uint64_t order = turn.order;
@@ -69,7 +83,7 @@ bool Worker::read_aside(llama_seq_id id) {
     aside_used_ = Clock::now();
     aside_->use_threads(thread_count_.current());
     const std::optional<Bytes> kv =
-        catch_up_aside(id, goes_on) ? aside_->read(tokens, from, slice_ms(), goes_on) : std::nullopt;
+        catch_up_aside(id, goes_on) ? aside_->read(tokens, from, slice, goes_on) : std::nullopt;
     if (!kv) {
         // Nobody has ended it: llama.cpp could not. In a step with the others it will say why, or can.
         if (!aside_->ended()) may_read_aside_ = false;

@@ -16,17 +16,32 @@ function run(script: string): Promise<Ending> {
   return runChild(COLLECT + script, { flags: ['--expose-gc'] });
 }
 
-test('a dropped session is closed, its sequence comes back, its record can be resumed', async () => {
+test('a dropped session is closed, its sequence comes back, its record can be resumed, and RAM is its cache', async () => {
   const ending = await run(`
-    const model = await load();
+    const GREEDY = { sampling: { temperature: 0 } };
+    const model = await load({ cache: { restore: 'always' } });
+    const ids = Array.from({ length: 20 }, (_, i) => 'dropped' + i);
     await (async () => {
-      for (let i = 0; i < 20; i++) await (await model.createSession({ id: 'dropped' + i })).send('My name is Mosoba.', { sampling: { temperature: 0 } });
+      for (const [i, id] of ids.entries()) {
+        const session = await model.createSession({ id });
+        await session.send('My code is ' + (1009 + 137 * i) + '.', GREEDY);
+        await session.park();
+      }
     })();
-    console.log(await collected(() => model.stats().openSessions === 0), model.stats().residentSessions, model.stats().ramKvBytes);
+    console.log(await collected(() => model.stats().openSessions === 0), model.stats().residentSessions);
+    const inRam = model.stats().ramKvBytes;
     const session = await model.resumeSession('dropped7');
-    console.log((await session.send('What is my name?', { sampling: { temperature: 0 } })).text);
+    console.log(session.residency);
+    const { text, usage } = await session.send('What is my code?', GREEDY);
+    console.log(text, usage.cachedTokens > 16);
+    await session.delete();
+    const left = model.stats().ramKvBytes;
+    console.log(inRam > 0, left < inRam, left > 0);
+    for (const id of ids) if (id !== 'dropped7') await (await model.resumeSession(id)).delete();
+    console.log(model.stats().ramKvBytes);
     await model.close();`);
-  expect(ending).toMatchObject({ ...good, stdout: 'true 0 0\nYour name is Mosoba.\n' });
+  const lines = ['true 0', 'ram', 'Your code is 1968. true', 'true true true', '0', ''];
+  expect(ending).toMatchObject({ ...good, stdout: lines.join('\n') });
 });
 
 test('a dropped session that never spoke is kept too', async () => {

@@ -24,7 +24,7 @@ class PageStore extends MemoryStore {
   readonly keys: string[] = [];
   read = (key: string): Promise<Uint8Array | undefined> => super.getPage(key);
 
-  override putPage(...given: Parameters<MemoryStore['putPage']>): Promise<void> {
+  override putPage(...given: Parameters<MemoryStore['putPage']>): Promise<boolean> {
     this.keys.push(given[0]);
     return super.putPage(...given);
   }
@@ -61,7 +61,11 @@ describe.each(KINDS)('$name', (kind) => {
     const replies = await Promise.all(sessions.map((session, i) => chat(session, conversations[i] ?? [])));
     for (const [i, turns] of replies.entries()) {
       expect(turns.map(({ text }) => text)).toEqual(await chatAlone(kind, conversations[i] ?? []));
-      expect(turns.map(({ usage }) => usage.cachedTokens)).toEqual([0, ...turns.slice(0, -1).map(kvAfter)]);
+      const [first = NaN, ...later] = turns.map(({ usage }) => usage.cachedTokens);
+      expect(later).toEqual(turns.slice(0, -1).map(kvAfter));
+      // What all begin with may be there already, where a part of the KV can be taken over.
+      if (kind.trims) expect(first).toBeLessThan(turns[0]?.usage.promptTokens ?? 0);
+      else expect(first).toBe(0);
     }
     expect(new Set(replies.map((turns) => turns[2]?.text)).size).toBe(6);
     expect(model.stats()).toMatchObject({ kvMisses: 0, storeRestores: 0 });
@@ -134,8 +138,8 @@ describe.each(KINDS)('$name', (kind) => {
     const cut = await turn;
     expect(cut.finishReason).toBe('cancelled');
     const reply = await session.send('Go on.');
-    // A step that ends half-way leaves a state half computed.
-    expect(kind.trims ? [kvAfter(cut)] : [0, kvAfter(cut)]).toContain(reply.usage.cachedTokens);
+    // A cancel must not end a step half-way that computes a state.
+    expect(reply.usage.cachedTokens).toBe(kvAfter(cut));
 
     const alone = await (await load(kind)).createSession(GREEDY);
     await alone.send('Hello');
@@ -177,9 +181,13 @@ describe.each(KINDS)('$name', (kind) => {
     expect(info.portableKv).toBe(portable);
     const tokens = Int32Array.from(noise(1, 100));
     await read(engine, tokens);
-    const bytes = await engine.exportSequence(0);
-    const take = (length: number, trusted: boolean): Promise<boolean> =>
-      engine.importSequence(1, tokens.subarray(0, length), bytes, trusted);
+    const bytes = await engine.exportKv(0, 0, tokens.length);
+    // What another sequence has computed is shared, and the bytes are not needed: no other may hold anything.
+    await engine.clearSequence(0);
+    const take = async (length: number, trusted: boolean): Promise<boolean> => {
+      await engine.clearSequence(1);
+      return engine.importKv(1, 0, tokens.subarray(0, length), bytes, trusted);
+    };
     expect(await take(100, true)).toBe(true);
     expect(await take(99, true)).toBe(false);
     expect(await take(100, false)).toBe(portable);

@@ -46,6 +46,8 @@ export async function load(kind: Kind, options: LoadOptions = {}): Promise<Model
       maxResident: 4,
       batchTokens: 48,
       kvType: 'q8_0',
+      // By default KV comes back when that pays, which depends on the machine.
+      cache: { restore: 'always' },
       ...options,
     }),
   );
