@@ -20,11 +20,14 @@ static constexpr int copied_at_once = 256;
 static constexpr int capacity_steps = 1024;
 // The second context takes memory; without a long prompt for so long it goes.
 static constexpr std::chrono::seconds kept_for(60);
+// To make it takes a tenth of a second. On a busy machine it may take long: prompts are read without it then.
+static constexpr std::chrono::seconds waited_for(1);
 
 // The one that is done first; -1: none, or nobody would be kept waiting.
 llama_seq_id Worker::next_aside() const {
     llama_seq_id shortest = -1;
     if (!may_read_aside_ || !generating()) return shortest;
+    if (making_aside_.valid() && Clock::now() - making_since_ > waited_for && !made()) return shortest;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || sequence.generating() || sequence.pending() <= long_prompt) continue;
@@ -36,7 +39,7 @@ llama_seq_id Worker::next_aside() const {
 // A thread that takes a core from ggml's makes all of them wait. (On Linux niceness is a thread's own.)
 static void give_way_to_others() {
 #if defined(__linux__)
-    setpriority(PRIO_PROCESS, 0, 10);
+    setpriority(PRIO_PROCESS, 0, std::min(19, getpriority(PRIO_PROCESS, 0) + 5));
 #endif
 }
 
@@ -44,6 +47,7 @@ static void give_way_to_others() {
 bool Worker::aside_is_ready(int tokens) {
     if (aside_ && aside_->capacity() >= tokens) return true;
     if (!making_aside_.valid()) {
+        making_since_ = Clock::now();
         const int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
         making_aside_ =
             std::async(std::launch::async, [this, capacity, options = options_]() -> std::unique_ptr<Aside> {
@@ -55,11 +59,13 @@ bool Worker::aside_is_ready(int tokens) {
                 }
             });
     }
-    if (making_aside_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+    if (!made()) return false;
     aside_ = making_aside_.get();
     may_read_aside_ = aside_ != nullptr;
     return aside_ && aside_->capacity() >= tokens;
 }
+
+bool Worker::made() const { return making_aside_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
 
 // False: it could not; then the others have their step.
 bool Worker::read_aside(llama_seq_id id) {
@@ -91,7 +97,10 @@ bool Worker::read_aside(llama_seq_id id) {
     }
     if (copy_in(id, tokens, kv->data.get(), kv->size, true)) {
         follow();
-        this->count([&](Counters& c) { c.prefilled_tokens += count; });
+        this->count([&](Counters& c) {
+            c.prefilled_tokens += count;
+            c.aside_tokens += count;
+        });
     }
     return true;
 }

@@ -123,6 +123,7 @@ std::map<std::string, double> Worker::stats() const {
             {"generatedSequences", counters_.generated_sequences},
             {"generatedTokens", counters_.generated_tokens},
             {"prefilledTokens", counters_.prefilled_tokens},
+            {"asideTokens", counters_.aside_tokens},
             {"cachedTokens", counters_.cached_tokens},
             {"sharedTokens", counters_.shared_tokens},
             {"usedCells", static_cast<double>(ledger_.used())},

@@ -150,6 +150,7 @@ class Worker {
     // Long prompts while others generate (long_prompts.cpp).
     llama_seq_id next_aside() const;
     bool aside_is_ready(int tokens);
+    bool made() const;
     bool read_aside(llama_seq_id sequence);
     bool catch_up_aside(llama_seq_id sequence, const Aside::Interlude& goes_on);
     double slice_ms() const;
@@ -187,14 +188,14 @@ class Worker {
     bool may_read_aside_;
     std::future<std::unique_ptr<Aside>> making_aside_;
     std::unique_ptr<Aside> aside_;
-    Clock::time_point aside_used_{};
+    Clock::time_point making_since_{}, aside_used_{};
     llama_seq_id reading_aside_ = -1;
     Aside::Interlude interlude_ = [] { return true; };
 
     struct Counters {
         double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, prefilled_tokens = 0,
-               cached_tokens = 0, shared_tokens = 0, stowed_turns = 0, aborted_steps = 0, threads = 0, decode_ms = 0,
-               sample_ms = 0, copy_ms = 0, copied_bytes = 0;
+               aside_tokens = 0, cached_tokens = 0, shared_tokens = 0, stowed_turns = 0, aborted_steps = 0, threads = 0,
+               decode_ms = 0, sample_ms = 0, copy_ms = 0, copied_bytes = 0;
     };
     Counters counters_;
     mutable std::mutex counters_mutex_;

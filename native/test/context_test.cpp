@@ -13,7 +13,8 @@ using namespace llama_sessions::test;
 
 namespace {
 struct Bench {
-    explicit Bench(const ContextOptions& options = options_of(4, 1024).context) : context(recall(), options, abort) {}
+    explicit Bench(const ContextOptions& options = options_of(4, 1024).context)
+        : threads(options.threads), context(recall(), options, threads, abort) {}
     // Decodes the tokens behind what the sequence holds; the last one's logits.
     std::vector<float> read(llama_seq_id sequence, const Tokens& tokens) {
         context.begin_batch();
@@ -31,6 +32,7 @@ struct Bench {
         return context.import_kv(sequence, from, to - from, bytes.data(), bytes.size(), trusted);
     }
     std::atomic<bool> abort{false};
+    ThreadPool threads;
     Context context;
 };
 } // namespace

@@ -1,0 +1,149 @@
+// Long prompts that are read while others generate.
+#include "check.h"
+#include "recall.h"
+
+#include <atomic>
+
+using namespace llama_sessions;
+using namespace llama_sessions::test;
+
+static SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
+    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
+    options.sampling.ignore_end = true;
+    return options;
+}
+
+static uint32_t talk(LiveEngine& live, llama_seq_id sequence, int tokens = 1900) {
+    const uint32_t talker = live.submit(endless(sequence, chat({"Tell me a story."}), tokens));
+    live.wait_until("a token", [&] { return !live.so_far(talker).tokens.empty(); });
+    return talker;
+}
+
+// A question whose answer is far back, behind talk that differs by speaker. Rounding does not change what is answered, as it
+// may change babble: prompts are read in parts of other sizes aside.
+static Tokens remembering(int speaker) {
+    std::vector<std::string> messages = {"My name is Mosoba.", "Noted: your name is Mosoba."};
+    for (int i = 0; i < 6; i++) {
+        messages.push_back("Repeat after me: ba" + std::string(static_cast<size_t>(1 + speaker % 5), 'o') +
+                           " dro shai ke lu mo ni ra vo");
+        messages.push_back("You said: ba" + std::string(static_cast<size_t>(1 + speaker % 5), 'o') +
+                           " dro shai ke lu mo ni ra vo");
+    }
+    messages.push_back("What is my name?");
+    return chat(messages);
+}
+
+// Speaks on while somebody reads: how much the second context read shows that it was used.
+static void read_once(LiveEngine& live, llama_seq_id sequence) {
+    live.run(endless(sequence, long_prompt(1000, 99), 1));
+    live.wait_until("a prompt that is read aside", [&] {
+        live.run(endless(sequence, long_prompt(1000, static_cast<int>(live.stat("steps"))), 1));
+        return live.stat("asideTokens") > 0;
+    });
+}
+
+TEST(aside_says_what_is_said_alone) {
+    LiveEngine live(options_of(3, 8192));
+    const uint32_t talker = talk(live, 0);
+    read_once(live, 1);
+    const double before = live.stat("asideTokens"), read = live.stat("prefilledTokens");
+    const Tokens prompt = remembering(3);
+    CHECK(prompt.size() > 300);
+    const Reply beside = live.run(greedy(1, prompt, 40));
+    CHECK(live.stat("asideTokens") - before >= 128);
+    CHECK_EQ(live.stat("prefilledTokens") - read,
+             static_cast<double>(prompt.size() - static_cast<size_t>(beside.end().cached_tokens)));
+    CHECK_EQ(beside.text, "Your name is Mosoba.");
+    // It goes on from what was read there, and the one who talked heard nothing of it.
+    const Reply again = live.run(endless(1, prompt, 20));
+    CHECK_EQ(again.end().cached_tokens, static_cast<int>(prompt.size()) - 1);
+    CHECK_EQ(again.text.substr(0, 20), "Your name is Mosoba.");
+    const Reply said = live.wait(talker);
+    LiveEngine alone(options_of(1, 8192));
+    CHECK_EQ(said.text, alone.run(endless(0, chat({"Tell me a story."}), 1900)).text);
+}
+
+TEST(aside_lets_the_others_speak) {
+    LiveEngine live(options_of(3, 8192));
+    const uint32_t talker = talk(live, 0);
+    read_once(live, 1);
+    const size_t before = live.so_far(talker).tokens.size();
+    live.run(endless(1, long_prompt(1800, 5), 1));
+    CHECK(live.so_far(talker).tokens.size() > before + 3);
+    live.engine().cancel(talker);
+}
+
+TEST(aside_is_left_at_any_moment) {
+    for (int i = 0; i < 30; i++) {
+        LiveEngine live(options_of(3, 8192));
+        const uint32_t talker = talk(live, 0);
+        if (i == 0) read_once(live, 1);
+        const double before = live.stat("steps");
+        const Tokens prompt = remembering(i);
+        const uint32_t reader = live.submit(endless(1, prompt, 1));
+        live.wait_until("some steps", [&] { return live.stat("steps") >= before + i; });
+        live.engine().cancel(reader);
+        const Reply reply = live.wait(reader);
+        CHECK(reply.reason() == "cancelled" || reply.reason() == "length");
+        // What it has read stays, and is what it says it is.
+        const Reply again = live.run(greedy(1, prompt, 30));
+        CHECK(again.end().cached_tokens >= std::min(reply.end().kv_tokens, static_cast<int>(prompt.size()) - 1));
+        CHECK_EQ(again.text, "Your name is Mosoba.");
+        live.engine().cancel(talker);
+    }
+}
+
+TEST(aside_ends_with_the_engine) {
+    for (int i = 0; i < 20; i++) {
+        LiveEngine live(options_of(3, 8192));
+        talk(live, 0);
+        if (i == 0) read_once(live, 1);
+        live.submit(endless(1, long_prompt(1900, 7), 1));
+        const double before = live.stat("steps");
+        live.wait_until("some steps", [&] { return live.stat("steps") >= before + i; });
+        live.engine().close(); // the destructor checks what it owes
+    }
+}
+
+TEST(aside_commands_come_in_between) {
+    LiveEngine live(options_of(4, 8192));
+    const uint32_t talker = talk(live, 0);
+    read_once(live, 1);
+    live.run(endless(2, long_prompt(300, 11), 1));
+    const uint32_t reader = live.submit(endless(1, long_prompt(1900, 8), 1));
+    // Copies, a short turn and a clear, all while the prompt is read.
+    Bytes bytes;
+    CHECK_EQ(live.export_now(2, 0, 256, &bytes), "");
+    CHECK(bytes.size >= 256 * 2048);
+    CHECK_EQ(live.run(greedy(3, chat({"My name is Mosoba."}), 20)).reason(), "stop");
+    CHECK_EQ(live.clear_now(2), "");
+    CHECK_EQ(live.wait(reader).reason(), "length");
+    live.engine().cancel(talker);
+}
+
+TEST(aside_prompts_of_two_readers) {
+    LiveEngine live(options_of(4, 8192));
+    const uint32_t talker = talk(live, 0);
+    read_once(live, 1);
+    Tokens longer = long_prompt(700, 12);
+    const Tokens question = remembering(12);
+    longer.insert(longer.end(), question.begin(), question.end());
+    const uint32_t second = live.submit(greedy(1, longer, 30));
+    const uint32_t first = live.submit(greedy(2, remembering(13), 30));
+    CHECK_EQ(live.wait(first).text, "Your name is Mosoba.");
+    CHECK_EQ(live.wait(second).text, "Your name is Mosoba.");
+    live.engine().cancel(talker);
+}
+
+TEST(aside_in_a_pool_that_is_too_small) {
+    LiveEngine live(options_of(3, 1024));
+    live.on_cells_wanted = [&] { live.clear_later(0); }; // as the layer above would park it
+    const uint32_t talker = talk(live, 0, 800);
+    Tokens prompt = long_prompt(300, 9);
+    const Tokens question = remembering(9);
+    prompt.insert(prompt.end(), question.begin(), question.end());
+    const Reply reply = live.run(greedy(1, prompt, 30)); // the two do not fit together
+    CHECK_EQ(reply.reason(), "stop");
+    CHECK_EQ(reply.text, "Your name is Mosoba.");
+    CHECK_EQ(live.wait(talker).reason(), "length");
+}
