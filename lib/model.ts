@@ -28,11 +28,15 @@ export class Model implements AsyncDisposable {
   readonly #dropped = new FinalizationRegistry<Conversation>((conversation) => void this.#onDropped(conversation));
   readonly #stopUpkeep: () => void;
   #closing: Promise<void> | undefined;
+  /** @internal Settles when `close()` is called. */
+  readonly closed: Promise<void>;
+  #onClosed: () => void = () => undefined;
 
   /** @internal */
   constructor(host: Host, info: ModelInfo, closeStore: () => Promise<void>) {
     this.#host = host;
     this.info = info;
+    this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     this.#closeStore = closeStore;
     this.#stopUpkeep = keepUp(host, { open: deleteConversation, stored: deleteExpired });
   }
@@ -186,6 +190,7 @@ export class Model implements AsyncDisposable {
   async #close(): Promise<void> {
     const host = this.#host;
     host.closed = true;
+    this.#onClosed();
     this.#stopUpkeep();
     host.refuseWaiting(modelClosed());
     for (const conversation of host.open.values()) {

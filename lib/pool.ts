@@ -1,5 +1,6 @@
 import { integer, options, type Shape } from './checks.js';
 import { AbortError, LlamaError } from './errors.js';
+import { modelClosed } from './host.js';
 import type { Model } from './model.js';
 import type { Session } from './session.js';
 import { poolSessionCheck, signalCheck } from './shapes.js';
@@ -32,7 +33,7 @@ const ACQUIRE: Shape<AcquireOptions> = { timeoutMs: integer(1, 2 ** 31 - 1), sig
 /**
  * Sessions for work that needs one for a while and not its history afterwards: at most `size` are out at a time, who comes later
  * waits, first come, first served. Each is a new one, and deleted when it is given back: nothing of what was said reaches the
- * next. What all begin with is in the KV cache already.
+ * next. What all begin with is in the KV cache, as long as one of them has it.
  */
 export class SessionPool implements AsyncDisposable {
   readonly #model: Model;
@@ -51,6 +52,9 @@ export class SessionPool implements AsyncDisposable {
     integer(1, 65_536)('options.size', given.size);
     this.#model = model;
     this.#options = { ...given };
+    void model.closed.then(() => {
+      for (const waiter of this.#waiting) waiter.reject(modelClosed());
+    });
   }
 
   /** Sessions that are out, and callers that wait for one. */

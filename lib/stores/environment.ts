@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { systemError } from './failure.js';
-import { makeFolder, syncFolder } from './files.js';
+import { makeFolder, remove, syncFolder, writeTemporary } from './files.js';
 import { checkHeader } from './header.js';
 import { keys, NOTHING } from './tables.js';
 import type { Draft, Key, View } from './view.js';
@@ -12,6 +12,8 @@ import type { Draft, Key, View } from './view.js';
  * Where a process is limited to less (ulimit -v), lmdb 3.5.6 ends it with a signal.
  */
 const MAP_BYTES = 2 ** 36;
+/** More than a new index takes. */
+const PROBE_BYTES = 2 ** 18;
 
 /**
  * How LMDB is used, and why not otherwise (lmdb 3.5.6):
@@ -56,6 +58,7 @@ export class Environment implements View {
     const file = join(folder, 'data.mdb');
     await makeFolder(folder, true);
     await checkHeader(file);
+    if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) await probe(folder);
     const database = attempt(() => open<Buffer, Buffer>(folder, { ...OPTIONS }));
     // LMDB syncs its file, not the name of it.
     await syncFolder(folder);
@@ -127,6 +130,11 @@ async function causeOf(error: unknown): Promise<unknown> {
   } catch (cause) {
     return cause;
   }
+}
+
+/** LMDB makes its file larger and then writes through memory: without room for it, that ends the process. */
+async function probe(folder: string): Promise<void> {
+  await remove(await writeTemporary(folder, [new Uint8Array(PROBE_BYTES)], true));
 }
 
 function attempt<T>(read: () => T): T {

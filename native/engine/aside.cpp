@@ -15,12 +15,10 @@ Aside::Aside(std::shared_ptr<const Model> model, ContextOptions options, ThreadP
     : model_(std::move(model)),
       context_(*model_, for_one_prompt(std::move(options), tokens), threads, never_, on_operation, this) {}
 
-int Aside::go_on(uint64_t turn, int tokens) {
-    const int keep = turn == turn_ ? std::min(held_, tokens) : 0;
-    if (keep < held_) context_.trim(0, keep);
+void Aside::begin(uint64_t turn) {
+    context_.clear(0);
     turn_ = turn;
-    ended_ = false;
-    return held_ = keep;
+    held_ = 0;
 }
 
 bool Aside::take(int tokens, const Bytes& kv) {
@@ -29,20 +27,27 @@ bool Aside::take(int tokens, const Bytes& kv) {
     return true;
 }
 
-std::optional<Bytes> Aside::read(const Tokens& tokens, int from, double slice_ms, const Interlude& interlude) {
+bool Aside::read(const Tokens& tokens, double slice_ms, const Interlude& interlude) {
     slice_ms_ = slice_ms;
     interlude_ = &interlude;
+    ended_ = false;
     context_.begin_batch();
-    int position = from;
+    int position = held_;
     for (const llama_token token : tokens) context_.add(token, position++, 0, false);
     std::string reason; // whatever it is: the prompt is read in the steps of the others then, which will tell
-    const bool decoded = context_.decode(reason) == Context::Decoded::ok && !ended_;
-    if (!decoded) {
-        context_.trim(0, from); // an end in the middle leaves cells that were never computed
-        return std::nullopt;
+    if (context_.decode(reason) != Context::Decoded::ok || ended_) {
+        context_.trim(0, held_); // an end in the middle leaves cells that were never computed
+        return false;
     }
     held_ = position;
-    return context_.export_kv(0, from, held_);
+    return true;
+}
+
+bool Aside::pause_if_due(double slice_ms, const Interlude& interlude) {
+    interlude_ = &interlude;
+    ended_ = false;
+    if (milliseconds(served_, Clock::now()) > slice_ms) pause();
+    return !ended_;
 }
 
 // ggml asks before each operation whether it is to stop after it, then computes all up to that one.
@@ -60,7 +65,7 @@ bool Aside::before(const ggml_tensor& operation) {
     if (!takes_time(operation.op)) return false;
     double& expected = expected_ms_[{operation.op, operation.src[0]->ne[0], operation.ne[0]}];
     if (group_.empty()) {
-        if (!ended_ && milliseconds(served_, Clock::now()) + expected > slice_ms_) pause(*interlude_);
+        if (!ended_ && milliseconds(served_, Clock::now()) + expected > slice_ms_) pause();
         group_began_ = Clock::now();
     }
     group_.push_back(&expected);
@@ -72,14 +77,13 @@ bool Aside::before(const ggml_tensor& operation) {
     return ended_ || expected == 0 || !fits_another;
 }
 
-bool Aside::pause(const Interlude& interlude) {
+void Aside::pause() {
     try {
-        ended_ = !interlude();
+        ended_ = !(*interlude_)();
     } catch (...) { // ggml's frames are no place for an exception to pass through
         ended_ = true;
     }
     others_served();
-    return !ended_;
 }
 
 bool Aside::after(const ggml_tensor& operation) {

@@ -9,7 +9,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -30,17 +29,19 @@ class Aside {
     int capacity() const { return context_.session_tokens(); }
     void use_threads(int count) { context_.use_threads(count); }
 
-    // Goes on with this turn, of which everybody else has `tokens`. Returns how many of those it has itself.
-    int go_on(uint64_t turn, int tokens);
-    // Takes KV of the turn's next tokens. False: refused.
+    // Whose tokens it holds, and how many: of a turn, by its order. It may be ahead of what everybody else has.
+    uint64_t turn() const { return turn_; }
+    int held() const { return held_; }
+    void begin(uint64_t turn);
+    // Takes KV of the next tokens. False: refused.
     bool take(int tokens, const Bytes& kv);
+    Bytes kv(int from, int to) { return context_.export_kv(0, from, to); }
     // How many tokens to read next, so that no single operation takes longer than the slice, if possible.
     int at_once(double slice_ms) const;
-    // Reads these tokens behind the `from` of the turn that it holds, and returns their KV. None: it failed, or an interlude
-    // has ended it.
-    std::optional<Bytes> read(const Tokens& tokens, int from, double slice_ms, const Interlude& interlude);
-    // A pause at once. False: the reading ends here.
-    bool pause(const Interlude& interlude);
+    // Reads these tokens behind those that it holds. False: it failed, or an interlude has ended it.
+    bool read(const Tokens& tokens, double slice_ms, const Interlude& interlude);
+    // A pause, if the slice is over. False: the interlude ends what is being done.
+    bool pause_if_due(double slice_ms, const Interlude& interlude);
     // Whether an interlude has ended the last reading.
     bool ended() const { return ended_; }
     // The others have just had a step: a pause is due when the time slice since then is over.
@@ -48,6 +49,7 @@ class Aside {
 
   private:
     static bool on_operation(ggml_tensor* operation, bool ask, void* self);
+    void pause();
     bool before(const ggml_tensor& operation);
     bool after(const ggml_tensor& operation);
 

@@ -13,7 +13,7 @@ namespace llama_sessions {
 static constexpr int long_prompt = 128;
 // Beside a prompt that is read aside, those who generate wait so many times as long as usual; the promise is 4, the rest is for
 // what takes longer than expected.
-static constexpr double stretch = 2.7;
+static constexpr double stretch = 2.4;
 static constexpr double slice_unknown_ms = 20, least_slice_ms = 2;
 // KV of so many tokens is copied between two pauses.
 static constexpr int copied_at_once = 256;
@@ -23,17 +23,30 @@ static constexpr std::chrono::seconds kept_for(60);
 // To make it takes a tenth of a second. On a busy machine it may take long: prompts are read without it then.
 static constexpr std::chrono::seconds waited_for(1);
 
-// The one that is done first; -1: none, or nobody would be kept waiting.
+// What of a turn's prompt nobody has read yet, aside or not.
+int Worker::unread(llama_seq_id id) const {
+    const Sequence& sequence = at(id);
+    const int ahead = is_aside(id) ? aside_->held() - static_cast<int>(sequence.tokens.size()) : 0;
+    return sequence.pending() - std::max(0, ahead);
+}
+
+bool Worker::is_aside(llama_seq_id id) const {
+    return aside_ && at(id).takes_part() && at(id).turn->order == aside_->turn();
+}
+
+// Whose prompt comes next: the one that is done first; -1: none, or nobody would be kept waiting.
 llama_seq_id Worker::next_aside() const {
-    llama_seq_id shortest = -1;
-    if (!may_read_aside_ || !generating()) return shortest;
-    if (making_aside_.valid() && Clock::now() - making_since_ > waited_for && !made()) return shortest;
+    llama_seq_id next = -1;
+    if (!may_read_aside_) return next;
+    const bool too_slow = making_aside_.valid() && Clock::now() - making_since_ > waited_for && !made();
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
-        if (!sequence.takes_part() || sequence.generating() || sequence.pending() <= long_prompt) continue;
-        if (shortest < 0 || sequence.pending() < at(shortest).pending()) shortest = i;
+        if (!sequence.takes_part() || sequence.generating()) continue;
+        const bool ahead = is_aside(i) && aside_->held() > static_cast<int>(sequence.tokens.size());
+        if (!ahead && (!generating() || too_slow || unread(i) <= long_prompt)) continue;
+        if (next < 0 || unread(i) < unread(next)) next = i;
     }
-    return shortest;
+    return next;
 }
 
 // A thread that takes a core from ggml's makes all of them wait. (On Linux niceness is a thread's own.)
@@ -69,52 +82,73 @@ bool Worker::made() const { return making_aside_.wait_for(std::chrono::seconds(0
 
 // False: it could not; then the others have their step.
 bool Worker::read_aside(llama_seq_id id) {
-    const Sequence& sequence = at(id);
-    Turn& turn = *sequence.turn;
-    const auto from = static_cast<int>(sequence.tokens.size());
+    Turn& turn = *at(id).turn;
     if (!aside_is_ready(static_cast<int>(turn.target.size()))) return false;
-    // The last token gives the logits, in a step with the others.
-    const double slice = slice_ms();
-    const int count = std::min({aside_->at_once(slice), sequence.pending() - 1, free_cells() / 2});
-    if (count < 1) return false;
     if (turn.started == Clock::time_point{}) turn.started = Clock::now();
-
-    const uint64_t order = turn.order;
-    const Tokens tokens(turn.target.begin() + from, turn.target.begin() + from + count);
-    // Whatever happens in an interlude: it is cancelled, gives way, its model is closed.
-    const Aside::Interlude goes_on = [&] {
-        return interlude_() && sequence.turn && sequence.turn->order == order && sequence.takes_part() &&
-               static_cast<int>(sequence.tokens.size()) == from;
-    };
     aside_used_ = Clock::now();
     aside_->use_threads(thread_count_.current());
-    const std::optional<Bytes> kv =
-        catch_up_aside(id, goes_on) ? aside_->read(tokens, from, slice, goes_on) : std::nullopt;
-    if (!kv) {
-        // Nobody has ended it: llama.cpp could not. In a step with the others it will say why, or can.
-        if (!aside_->ended()) may_read_aside_ = false;
-        return true;
+    if (!is_aside(id)) {
+        for (llama_seq_id i = 0; i < context_.sequences(); i++) {
+            if (is_aside(i)) return bring_home(i); // it goes on later from there
+        }
+        aside_->begin(turn.order);
     }
-    if (copy_in(id, tokens, kv->data.get(), kv->size, true)) {
-        follow();
+    // The last token gives the logits, in a step with the others.
+    if (unread(id) <= 1 || !generating()) return bring_home(id);
+    if (aside_->held() < static_cast<int>(at(id).tokens.size())) return catch_up_aside(id);
+
+    const double slice = slice_ms();
+    const int from = aside_->held(), count = std::min(aside_->at_once(slice), unread(id) - 1);
+    const Tokens tokens(turn.target.begin() + from, turn.target.begin() + from + count);
+    if (aside_->read(tokens, slice, while_it_goes_on(id))) {
         this->count([&](Counters& c) {
             c.prefilled_tokens += count;
             c.aside_tokens += count;
         });
+    } else if (!aside_->ended()) {
+        may_read_aside_ = false; // llama.cpp could not. In a step with the others it will say why, or can.
     }
     return true;
 }
 
+// Whatever happens in an interlude: the turn is cancelled, gives way, its model is closed.
+Aside::Interlude Worker::while_it_goes_on(llama_seq_id id) {
+    return [this, id] { return interlude_() && is_aside(id); };
+}
+
 // Gives it the KV that the sequence holds already.
-bool Worker::catch_up_aside(llama_seq_id id, const Aside::Interlude& goes_on) {
-    const size_t held = at(id).tokens.size();
-    auto from = static_cast<size_t>(aside_->go_on(at(id).turn->order, static_cast<int>(held)));
-    while (from < held) {
-        const size_t to = std::min(held, from + copied_at_once);
-        if (!aside_->take(static_cast<int>(to - from), copy_out(id, from, to))) return false;
-        if (!aside_->pause(goes_on)) return false;
-        from = to;
+bool Worker::catch_up_aside(llama_seq_id id) {
+    const Aside::Interlude goes_on = while_it_goes_on(id);
+    const auto held = static_cast<int>(at(id).tokens.size());
+    while (aside_->held() < held) {
+        const int from = aside_->held(), to = std::min(held, from + copied_at_once);
+        const Bytes kv = copy_out(id, static_cast<size_t>(from), static_cast<size_t>(to));
+        if (!aside_->take(to - from, kv)) may_read_aside_ = false;
+        if (!may_read_aside_ || !aside_->pause_if_due(slice_ms(), goes_on)) break;
     }
+    return true;
+}
+
+// Takes what was read aside into the pool. Not before the end: there, others would pass over its cells in every step.
+bool Worker::bring_home(llama_seq_id id) {
+    const Aside::Interlude goes_on = while_it_goes_on(id);
+    const Sequence& sequence = at(id);
+    for (;;) {
+        const auto from = static_cast<int>(sequence.tokens.size());
+        const int to = std::min({aside_->held(), from + copied_at_once, from + free_cells() / 2});
+        if (to <= from) break;
+        const auto begin = sequence.turn->target.begin();
+        const Bytes kv = aside_->kv(from, to);
+        if (!copy_in(id, Tokens(begin + from, begin + to), kv.data.get(), kv.size, true)) break;
+        if (!aside_->pause_if_due(slice_ms(), goes_on)) return true;
+    }
+    const int lacking = aside_->held() - static_cast<int>(sequence.tokens.size());
+    if (lacking > 0 && generating()) { // others will end, or give way
+        ask_idle_ones(lacking);
+        return false;
+    }
+    aside_->begin(UINT64_MAX); // what does not fit is read again where the pool's rules are kept
+    follow();
     return true;
 }
 

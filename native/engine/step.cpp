@@ -107,7 +107,7 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
 }
 
 void Worker::learn(int generating, int prefilled, double milliseconds) {
-    if (reading_aside_ >= 0) return; // not what anybody is used to
+    if (reading_aside_ >= 0 || making_aside_.valid()) return; // not what anybody is used to
     pace_.record(generating, prefilled, milliseconds);
     if (generating > 0 && prefilled > 0) return; // no two such steps are alike
     const int before = thread_count_.current();

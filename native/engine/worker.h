@@ -151,8 +151,12 @@ class Worker {
     llama_seq_id next_aside() const;
     bool aside_is_ready(int tokens);
     bool made() const;
+    int unread(llama_seq_id sequence) const;
+    bool is_aside(llama_seq_id sequence) const;
     bool read_aside(llama_seq_id sequence);
-    bool catch_up_aside(llama_seq_id sequence, const Aside::Interlude& goes_on);
+    bool catch_up_aside(llama_seq_id sequence);
+    bool bring_home(llama_seq_id sequence);
+    Aside::Interlude while_it_goes_on(llama_seq_id sequence);
     double slice_ms() const;
 
     // A step (step.cpp).

@@ -21,13 +21,13 @@ static uint32_t talk(LiveEngine& live, llama_seq_id sequence, int tokens = 1900)
 
 // A question whose answer is far back, behind talk that differs by speaker. Rounding does not change what is answered, as it
 // may change babble: prompts are read in parts of other sizes aside.
-static Tokens remembering(int speaker) {
-    std::vector<std::string> messages = {"My name is Mosoba.", "Noted: your name is Mosoba."};
-    for (int i = 0; i < 6; i++) {
-        messages.push_back("Repeat after me: ba" + std::string(static_cast<size_t>(1 + speaker % 5), 'o') +
-                           " dro shai ke lu mo ni ra vo");
-        messages.push_back("You said: ba" + std::string(static_cast<size_t>(1 + speaker % 5), 'o') +
-                           " dro shai ke lu mo ni ra vo");
+static Tokens remembering(int speaker, const std::string& name = "Mosoba", int repeats = 6) {
+    const std::string words =
+        "ba" + std::string(static_cast<size_t>(1 + speaker % 5), 'o') + " dro shai ke lu mo ni ra vo";
+    std::vector<std::string> messages = {"My name is " + name + ".", "Noted: your name is " + name + "."};
+    for (int i = 0; i < repeats; i++) {
+        messages.push_back("Repeat after me: " + words);
+        messages.push_back("You said: " + words);
     }
     messages.push_back("What is my name?");
     return chat(messages);
@@ -126,15 +126,12 @@ TEST(aside_prompts_of_two_readers) {
     LiveEngine live(options_of(4, 8192));
     const uint32_t talker = talk(live, 0);
     read_once(live, 1);
-    Tokens longer = long_prompt(700, 12);
-    const Tokens question = remembering(12);
-    longer.insert(longer.end(), question.begin(), question.end());
-    const uint32_t second = live.submit(greedy(1, longer, 30));
+    const uint32_t second = live.submit(greedy(1, remembering(12, "Kabela", 12), 30));
     const double before = live.stat("asideTokens");
     live.wait_until("a part of it", [&] { return live.stat("asideTokens") > before; });
     const uint32_t first = live.submit(greedy(2, remembering(13), 30)); // and is done first
     CHECK_EQ(live.wait(first).text, "Your name is Mosoba.");
-    CHECK_EQ(live.wait(second).text, "Your name is Mosoba.");
+    CHECK_EQ(live.wait(second).text, "Your name is Kabela.");
     live.engine().cancel(talker);
 }
 

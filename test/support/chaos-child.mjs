@@ -2,23 +2,17 @@
  * Uses a store at random until it is killed, and says in a file what it begins and what was acknowledged, a line each.
  * Arguments: lib, directory, log, seed, ids.
  */
-import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { chances, logTo } from './chaos.mjs';
 
 const [, , lib, root, log, seed, ids] = process.argv;
 const { DirectoryStore } = await import(pathToFileURL(join(lib, 'stores/directory.js')).href);
 // Room for some pages only, so that it has to evict.
 const store = new DirectoryStore(root, { pageBytes: 400_000 });
-const file = openSync(log, 'a');
-
-let state = Number(seed);
-const below = (n) => {
-  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-  return Math.floor((state / 2 ** 32) * n);
-};
+const say = logTo(log);
+const below = chances(Number(seed));
 const someKeys = () => Array.from({ length: below(6) }, () => `page ${below(24)}`);
-const say = (line) => writeSync(file, `${JSON.stringify(line)}\n`);
 
 async function act(id) {
   const choice = below(100);

@@ -10,6 +10,7 @@ import { tick } from '../support/turns.js';
 
 /** Makes sessions that do nothing but count. */
 class FakeModel {
+  readonly closed = new Promise<void>(() => undefined);
   /** What each was made with. */
   readonly made: (SessionOptions | undefined)[] = [];
   readonly creations = new Gate();
