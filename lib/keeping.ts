@@ -4,7 +4,7 @@ import { LlamaError } from './errors.js';
 import { writeExport, type OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { infoOf } from './info.js';
-import { encodeRecord } from './record.js';
+import { decodeRecord, encodeRecord } from './record.js';
 import { commonPrefix } from './tokens.js';
 
 /**
@@ -100,4 +100,28 @@ export async function takeKv(host: Host, conversation: Conversation, file: OpenE
 /** KV of something that the record does not say (a turn that came to nothing) could never be used again. */
 function isTrue({ kv, tokens }: Conversation): boolean {
   return commonPrefix(kv.tokens, tokens) === kv.tokens.length;
+}
+
+/** One that is open nowhere here. Nothing of what was said is to stay in RAM either, if its record can be read. */
+export async function deleteStored({ store, residency, fingerprint }: Host, id: string): Promise<boolean> {
+  const stored = await store.getRecord(id);
+  const deleted = await store.deleteRecord(id);
+  try {
+    const record = stored && decodeRecord(stored.bytes);
+    if (record?.fingerprint === fingerprint) residency.forget(record.tokens.subarray(0, record.kvTokens));
+  } catch {
+    // Damaged: what its pages are called can't be known.
+  }
+  return deleted;
+}
+
+/** One that is open nowhere, unless it has been used since it was found. */
+export async function deleteExpired({ store }: Host, id: string): Promise<void> {
+  await store.claim?.(id, false);
+  try {
+    const stored = await store.getRecord(id);
+    if ((stored?.expiresAt ?? Infinity) <= Date.now()) await store.deleteRecord(id);
+  } finally {
+    await store.release?.(id);
+  }
 }

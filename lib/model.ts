@@ -2,7 +2,7 @@ import { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
 import { openExport } from './exportfile.js';
 import { modelClosed, type Host } from './host.js';
-import { keepRecord, takeKv } from './keeping.js';
+import { deleteExpired, deleteStored, keepRecord, takeKv } from './keeping.js';
 import { listSessions } from './listing.js';
 import {
   checkId,
@@ -28,9 +28,9 @@ export class Model implements AsyncDisposable {
   readonly #dropped = new FinalizationRegistry<Conversation>((conversation) => void this.#onDropped(conversation));
   readonly #stopUpkeep: () => void;
   #closing: Promise<void> | undefined;
-  /** @internal Settles when `close()` is called. */
-  readonly closed: Promise<void>;
-  #onClosed: () => void = () => undefined;
+  /** @internal Settles when `close()` is called, with what who waits for something is to be told. */
+  readonly closed: Promise<LlamaError>;
+  #onClosed: (error: LlamaError) => void = () => undefined;
 
   /** @internal */
   constructor(host: Host, info: ModelInfo, closeStore: () => Promise<void>) {
@@ -190,7 +190,7 @@ export class Model implements AsyncDisposable {
   async #close(): Promise<void> {
     const host = this.#host;
     host.closed = true;
-    this.#onClosed();
+    this.#onClosed(modelClosed());
     this.#stopUpkeep();
     host.refuseWaiting(modelClosed());
     for (const conversation of host.open.values()) {
@@ -273,30 +273,6 @@ export class Model implements AsyncDisposable {
 
   #checkOpen(): void {
     if (this.#host.closed) throw modelClosed();
-  }
-}
-
-/** One that is open nowhere here. Nothing of what was said is to stay in RAM either, if its record can be read. */
-async function deleteStored({ store, residency, fingerprint }: Host, id: string): Promise<boolean> {
-  const stored = await store.getRecord(id);
-  const deleted = await store.deleteRecord(id);
-  try {
-    if (stored !== undefined)
-      residency.forget(Conversation.fromRecord(decodeRecord(stored.bytes), fingerprint).usableTokens);
-  } catch {
-    // Damaged: what its pages are called can't be known.
-  }
-  return deleted;
-}
-
-/** One that is open nowhere, unless it has been used since it was found. */
-async function deleteExpired({ store }: Host, id: string): Promise<void> {
-  await store.claim?.(id, false);
-  try {
-    const stored = await store.getRecord(id);
-    if ((stored?.expiresAt ?? Infinity) <= Date.now()) await store.deleteRecord(id);
-  } finally {
-    await store.release?.(id);
   }
 }
 

@@ -1,6 +1,5 @@
 import { integer, options, type Shape } from './checks.js';
 import { AbortError, LlamaError } from './errors.js';
-import { modelClosed } from './host.js';
 import type { Model } from './model.js';
 import type { Session } from './session.js';
 import { poolSessionCheck, signalCheck } from './shapes.js';
@@ -52,8 +51,8 @@ export class SessionPool implements AsyncDisposable {
     integer(1, 65_536)('options.size', given.size);
     this.#model = model;
     this.#options = { ...given };
-    void model.closed.then(() => {
-      for (const waiter of this.#waiting) waiter.reject(modelClosed());
+    void model.closed.then((error) => {
+      for (const waiter of this.#waiting) waiter.reject(error);
     });
   }
 

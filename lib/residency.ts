@@ -1,60 +1,19 @@
 import type { Engine } from './engine.js';
 import type { EngineInfo } from './native.js';
+import { Naming } from './naming.js';
 import type { Page, PageNames } from './pages.js';
-import type { FoundPage, PageTiers } from './tiers.js';
+import { Restore, type RestoreCounters } from './restore.js';
+import type { SessionKv, Tier } from './sessionkv.js';
+import type { PageTiers } from './tiers.js';
 import { commonPrefix, NO_TOKENS } from './tokens.js';
-import type { PageTier, RestoreWorth } from './worth.js';
+import type { RestoreWorth } from './worth.js';
 
-/** Where KV is. */
-export type Tier = 'device' | PageTier | 'none';
-
-/** Pages that are read while the ones before them go to the device. */
-const READ_AHEAD = 4;
-
-/** The KV of one session, as residency sees it. Owned by the session; written by Residency alone, but for `rank`. */
-export class SessionKv {
-  /** The native sequence that it has. */
-  sequence: number | undefined;
-  /** Whether the sequence holds `tokens`; it has not, until a turn has restored them. */
-  onDevice = false;
-  /** What the KV is of, wherever it is, position by position. */
-  tokens: Int32Array = NO_TOKENS;
-  /** The pages of `named`, which are what `tokens` were when they last left the device or were copied. */
-  pages: readonly Page[] = [];
-  named: Int32Array = NO_TOKENS;
-  /** Whether RAM and the store have been given all of `tokens`. */
-  copied = true;
-  /** A turn has it, or something else that must not be parked. */
-  busy = false;
-  /** Higher is parked later. */
-  rank = 0;
-  /** Since when it is not busy, in milliseconds of performance.now(). */
-  idleSince = 0;
-  /** Settles when all that it has was copied off the device. */
-  moving: Promise<void> = Promise.resolve();
-  /** Settles when the store has the record that names its pages; never rejects. */
-  recorded: Promise<unknown> = Promise.resolve();
-  /** Told when it leaves the device by itself. */
-  onParked: () => void = () => undefined;
-}
-
-/** Pages to bring back, in order, and the tokens that they are of. */
-interface Wanted {
-  pages: readonly Page[];
-  tokens: Int32Array;
-}
+export { SessionKv, type Tier } from './sessionkv.js';
 
 /** Counters since load. */
-export interface ResidencyCounters {
+export interface ResidencyCounters extends RestoreCounters {
   /** Times that KV left the device. */
   parks: number;
-  /** Turns for which KV came back, from RAM alone, and from the store at least in part. */
-  ramRestores: number;
-  storeRestores: number;
-  /** Turns for which KV could have come back, but computing it was expected to be faster. */
-  declinedRestores: number;
-  /** Spent on bringing KV back. */
-  restoreMs: number;
 }
 
 /**
@@ -65,13 +24,6 @@ export interface ResidencyCounters {
  * in between. Whether there are cells enough is the engine's to know: sessions share them.
  */
 export class Residency {
-  readonly counters: ResidencyCounters = {
-    parks: 0,
-    ramRestores: 0,
-    storeRestores: 0,
-    declinedRestores: 0,
-    restoreMs: 0,
-  };
   readonly worth: RestoreWorth;
   readonly tiers: PageTiers;
   /** Told when somebody who waits may have a chance now. */
@@ -79,11 +31,12 @@ export class Residency {
   readonly #engine: Engine;
   readonly #info: EngineInfo;
   readonly #names: PageNames;
+  readonly #naming: Naming;
+  readonly #restore: Restore;
   readonly #free: number[];
   /** Those with a sequence, the one used longest ago first. */
   readonly #resident = new Set<SessionKv>();
-  /** How many sessions name a page. */
-  readonly #users = new Map<string, number>();
+  #parks = 0;
   #cellsWanted = 0;
 
   constructor(engine: Engine, info: EngineInfo, names: PageNames, tiers: PageTiers, worth: RestoreWorth) {
@@ -92,6 +45,8 @@ export class Residency {
     this.#names = names;
     this.tiers = tiers;
     this.worth = worth;
+    this.#naming = new Naming(names, tiers);
+    this.#restore = new Restore(engine, info, names, tiers, worth);
     // Low numbers first: streams run together only while their numbers are close.
     this.#free = Array.from({ length: info.sequences }, (_, i) => info.sequences - 1 - i);
     engine.onPressure = (cells) => {
@@ -99,6 +54,10 @@ export class Residency {
       this.#relieve();
       this.onRoom();
     };
+  }
+
+  get counters(): Readonly<ResidencyCounters> {
+    return { parks: this.#parks, ...this.#restore.counters };
   }
 
   get residentCount(): number {
@@ -130,22 +89,8 @@ export class Residency {
   }
 
   /** Brings back what a turn with this prompt can use, for a seated session: of its own KV, and of others' that began alike. */
-  async restore(kv: SessionKv, prompt: Int32Array): Promise<void> {
-    const { sequence } = kv;
-    if (sequence === undefined) return;
-    const began = performance.now();
-    let held = kv.onDevice ? commonPrefix(kv.tokens, prompt) : 0;
-    let wanted = this.#wanted(kv, prompt, held);
-    if (wanted.pages.length > 0) {
-      // What others hold of it on the device needs no bringing back. (Without pages to bring, the turn finds that itself.)
-      held = await this.#engine.adoptPrefix(sequence, prompt);
-      wanted = this.#wanted(kv, prompt, held);
-      if (wanted.pages.length > 0) held = await this.#bringBack(sequence, wanted, held);
-      this.counters.restoreMs += performance.now() - began;
-    }
-    kv.tokens = wanted.tokens.subarray(0, held);
-    kv.onDevice = true;
-    kv.copied = false;
+  restore(kv: SessionKv, prompt: Int32Array): Promise<void> {
+    return this.#restore.bringBack(kv, prompt);
   }
 
   /** The turn is over. @param tokens what the KV holds now; absent: as before */
@@ -174,7 +119,7 @@ export class Residency {
   /** The KV of these tokens is in RAM or the store. */
   hold(kv: SessionKv, tokens: Int32Array): void {
     kv.tokens = tokens;
-    this.#name(kv, tokens);
+    this.#naming.name(kv, tokens);
   }
 
   /** A record says that the store may have the KV of these tokens. */
@@ -204,7 +149,7 @@ export class Residency {
     const common = commonPrefix(parent.tokens, tokens);
     if (!this.#info.pages && common < parent.tokens.length) return; // its one page is of more than that
     child.tokens = parent.tokens.subarray(0, common);
-    this.#name(child, child.tokens);
+    this.#naming.name(child, child.tokens);
     if (parent.onDevice && this.#info.pages && common > 0) this.#share(child);
   }
 
@@ -215,7 +160,7 @@ export class Residency {
     } else {
       const common = commonPrefix(kv.tokens, tokens);
       const left = kv.pages.findLast(({ to }) => to <= common)?.to ?? 0;
-      this.#name(kv, (kv.tokens = tokens.subarray(0, left)));
+      this.#naming.name(kv, (kv.tokens = tokens.subarray(0, left)));
     }
   }
 
@@ -240,7 +185,7 @@ export class Residency {
     kv.busy = false;
     kv.onDevice = false;
     kv.tokens = NO_TOKENS;
-    this.#name(kv, NO_TOKENS);
+    this.#naming.name(kv, NO_TOKENS);
     this.onRoom();
   }
 
@@ -248,89 +193,12 @@ export class Residency {
   delete(kv: SessionKv): void {
     const { pages } = kv;
     this.drop(kv);
-    this.#forget(pages);
+    this.#naming.forget(pages);
   }
 
   /** The same for a session that is not open: what it said. */
   forget(tokens: Int32Array): void {
-    this.#forget(this.#names.of(tokens));
-  }
-
-  /** What would bring KV back behind the first `held` tokens, which are on the device already. */
-  #wanted(kv: SessionKv, prompt: Int32Array, held: number): Wanted {
-    if (!this.#info.pages) {
-      const common = commonPrefix(kv.tokens, prompt);
-      // The engine cuts off what is too much, where the memory allows that.
-      const usable = common > held && (this.#info.portableKv || common === kv.tokens.length);
-      return usable && !kv.onDevice ? { pages: kv.pages, tokens: kv.tokens } : { pages: [], tokens: prompt };
-    }
-    const ownUntil = commonPrefix(kv.named, prompt);
-    const pages: Page[] = [];
-    for (const page of this.#names.of(prompt)) {
-      if (page.to <= held) continue;
-      const usable = this.#names.isFull(page) && this.#mayExist(page, kv);
-      const found = usable ? page : kv.pages.find(({ from, to }) => from === page.from && to > held && to <= ownUntil);
-      if (found === undefined) break;
-      pages.push(found);
-      if (!usable) break; // a short one has none behind it
-    }
-    return { pages, tokens: prompt };
-  }
-
-  /** A session that has KV knows where; a new one may find what others have stored. */
-  #mayExist(page: Page, kv: SessionKv): boolean {
-    return this.tiers.locate(page.key) !== undefined || (kv.pages.length === 0 && this.#storeHelps);
-  }
-
-  /** @returns how many tokens the sequence holds then */
-  async #bringBack(sequence: number, { pages, tokens }: Wanted, held: number): Promise<number> {
-    const last = pages.at(-1)?.to ?? held;
-    const count: Record<PageTier, number> = { ram: 0, store: 0 };
-    for (const page of pages) count[this.tiers.locate(page.key) ?? 'store']++;
-    if (!this.worth.pays(count, last - held)) {
-      this.counters.declinedRestores++;
-      return held;
-    }
-    const began = performance.now();
-    const reads: Promise<FoundPage | undefined>[] = [];
-    const imports: { page: Page; tier: PageTier; done: Promise<boolean> }[] = [];
-    for (const [i, page] of pages.entries()) {
-      while (reads.length < Math.min(pages.length, i + READ_AHEAD))
-        reads.push(this.tiers.get(pages[reads.length] as Page));
-      const found = await reads[i];
-      if (found === undefined) break;
-      const covered = tokens.subarray(page.from, page.to);
-      // An engine that can't (it was closed, say) has refused: the turn will be told.
-      const done = this.#engine.importKv(sequence, page.from, covered, found.kv, found.ours).catch(() => false);
-      imports.push({ page, tier: found.tier, done });
-    }
-    return this.#count(imports, held, began);
-  }
-
-  /** Waits for pages on their way to the device. @returns how many tokens it holds then */
-  async #count(
-    imports: readonly { page: Page; tier: PageTier; done: Promise<boolean> }[],
-    held: number,
-    began: number,
-  ): Promise<number> {
-    const taken: Record<PageTier, number> = { ram: 0, store: 0 };
-    for (const { page, tier, done } of imports) {
-      if (!(await done)) {
-        this.tiers.counters.kvMisses++;
-        held = Math.min(held, page.from);
-        // No room, or not what it claims to be. Others behind it were refused as well.
-        await Promise.allSettled(imports.map((each) => each.done));
-        break;
-      }
-      taken[tier]++;
-      held = page.to;
-    }
-    const ms = performance.now() - began;
-    const all = taken.ram + taken.store;
-    for (const tier of ['ram', 'store'] as const) this.worth.restored(tier, taken[tier], (ms * taken[tier]) / all);
-    if (taken.store > 0) this.counters.storeRestores++;
-    else if (taken.ram > 0) this.counters.ramRestores++;
-    return held;
+    this.#naming.forget(this.#names.of(tokens));
   }
 
   /** Gives an idle session a sequence that nobody needs, with the cells that others hold of its tokens. */
@@ -365,7 +233,7 @@ export class Residency {
     const had = kv.onDevice && kv.tokens.length > 0;
     if (had) {
       this.#copyOut(kv);
-      this.counters.parks++;
+      this.#parks++;
     }
     void this.#engine.clearSequence(sequence).catch(ignore);
     this.#giveBack(kv);
@@ -377,9 +245,10 @@ export class Residency {
   #copyOut(kv: SessionKv): void {
     kv.copied = true;
     const last = kv.pages.at(-1);
-    this.#name(kv, kv.tokens);
+    this.#naming.name(kv, kv.tokens);
     // The session has gone on from its short last page, which nobody else can use.
-    if (last !== undefined && !this.#names.isFull(last) && !this.#users.has(last.key)) this.tiers.forget([last.key]);
+    if (last !== undefined && !this.#names.isFull(last) && !this.#naming.isNamed(last.key))
+      this.tiers.forget([last.key]);
     const copies = kv.pages.map((page) => this.#copyPage(kv, page));
     kv.moving = Promise.all([kv.moving, ...copies]).then(() => undefined);
   }
@@ -393,26 +262,6 @@ export class Residency {
     void recorded.then(() => {
       if (known || found !== undefined) this.tiers.writeBehind(key, found?.kv);
     });
-  }
-
-  #forget(pages: readonly Page[]): void {
-    this.tiers.forget(pages.map(({ key }) => key).filter((key) => !this.#users.has(key)));
-  }
-
-  #name(kv: SessionKv, tokens: Int32Array): void {
-    const before = kv.pages;
-    kv.named = tokens;
-    kv.pages = this.#names.of(tokens);
-    for (const { key } of kv.pages) this.#users.set(key, (this.#users.get(key) ?? 0) + 1);
-    for (const { key } of before) {
-      const left = (this.#users.get(key) ?? 0) - 1;
-      if (left > 0) {
-        this.#users.set(key, left);
-      } else {
-        this.#users.delete(key);
-        this.tiers.unname(key);
-      }
-    }
   }
 
   /** KV that can't be checked is never taken from outside. */

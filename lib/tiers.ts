@@ -140,7 +140,9 @@ export class PageTiers {
   async discard(key: string): Promise<void> {
     this.counters.kvMisses++;
     this.forget([key]);
-    await this.#store.deletePage?.(key).catch(() => (this.counters.storeFailures++, false));
+    await this.#store.deletePage?.(key).catch(() => {
+      this.counters.storeFailures++;
+    });
   }
 
   /** No session names it any more: whether the store has it is for the next one to find out. */

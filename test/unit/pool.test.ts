@@ -10,7 +10,7 @@ import { tick } from '../support/turns.js';
 
 /** Makes sessions that do nothing but count. */
 class FakeModel {
-  readonly closed = new Promise<void>(() => undefined);
+  readonly closed = new Promise<Error>(() => undefined);
   /** What each was made with. */
   readonly made: (SessionOptions | undefined)[] = [];
   readonly creations = new Gate();
