@@ -31,6 +31,8 @@ bool Aside::read(const Tokens& tokens, double slice_ms, const Interlude& interlu
     slice_ms_ = slice_ms;
     interlude_ = &interlude;
     ended_ = false;
+    group_.clear(); // behind the last stop of the graph before
+    group_ms_ = 0;
     context_.begin_batch();
     int position = held_;
     for (const llama_token token : tokens) context_.add(token, position++, 0, false);
