@@ -7,12 +7,6 @@
 using namespace llama_sessions;
 using namespace llama_sessions::test;
 
-static SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
-    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
-    options.sampling.ignore_end = true;
-    return options;
-}
-
 static uint32_t talk(LiveEngine& live, llama_seq_id sequence, int tokens = 1900) {
     const uint32_t talker = live.submit(endless(sequence, chat({"Tell me a story."}), tokens));
     live.wait_until("a token", [&] { return !live.so_far(talker).tokens.empty(); });

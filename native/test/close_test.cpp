@@ -7,10 +7,8 @@
 using namespace llama_sessions;
 using namespace llama_sessions::test;
 
-static SubmitOptions endless(llama_seq_id sequence, Tokens prompt) {
-    SubmitOptions options = greedy(sequence, std::move(prompt), 100000);
-    options.sampling.ignore_end = true;
-    return options;
+static SubmitOptions without_end(llama_seq_id sequence, Tokens prompt) {
+    return endless(sequence, std::move(prompt), 100000);
 }
 
 TEST(close_of_an_engine_never_opened) {
@@ -92,7 +90,7 @@ TEST(close_while_generating) {
     LiveEngine live;
     std::vector<uint32_t> requests;
     live.info();
-    for (int i = 0; i < 4; i++) requests.push_back(live.submit(endless(i, chat({"Tell me a story."}))));
+    for (int i = 0; i < 4; i++) requests.push_back(live.submit(without_end(i, chat({"Tell me a story."}))));
     live.wait_until("tokens", [&] { return live.so_far(requests[3]).tokens.size() > 5; });
     live.engine().close();
     for (const uint32_t request : requests) {
@@ -129,7 +127,7 @@ TEST(close_answers_what_waits_in_the_mailbox) {
 TEST(close_by_the_destructor_alone) {
     LiveEngine live;
     live.info();
-    for (int i = 0; i < 4; i++) live.submit(endless(i, chat({"Tell me a story."})));
+    for (int i = 0; i < 4; i++) live.submit(without_end(i, chat({"Tell me a story."})));
     live.export_later(0, 0, 1);
 }
 
@@ -137,7 +135,7 @@ TEST(close_from_many_threads_at_once) {
     for (int round = 0; round < 10; round++) {
         LiveEngine live;
         live.info();
-        for (int i = 0; i < 4; i++) live.submit(endless(i, chat({"Tell me a story."})));
+        for (int i = 0; i < 4; i++) live.submit(without_end(i, chat({"Tell me a story."})));
         std::vector<std::thread> threads;
         for (int i = 0; i < 4; i++) {
             threads.emplace_back([&, i] {

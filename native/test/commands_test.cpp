@@ -7,12 +7,6 @@
 using namespace llama_sessions;
 using namespace llama_sessions::test;
 
-static SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
-    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
-    options.sampling.ignore_end = true;
-    return options;
-}
-
 // A sequence that holds `tokens`, and one that talks without end.
 static uint32_t hold_and_talk(LiveEngine& live, size_t tokens) {
     live.run(endless(0, long_prompt(tokens), 1));

@@ -9,12 +9,6 @@
 using namespace llama_sessions;
 using namespace llama_sessions::test;
 
-static SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
-    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
-    options.sampling.ignore_end = true;
-    return options;
-}
-
 // A system prompt, and `own` tokens that only this one of many says after it.
 static Tokens member(size_t shared, int number, int own = 5) {
     Tokens prompt = long_prompt(shared + 100);

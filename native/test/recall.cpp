@@ -59,6 +59,12 @@ SubmitOptions greedy(llama_seq_id sequence, Tokens prompt, int max_tokens) {
     return options;
 }
 
+SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
+    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
+    options.sampling.ignore_end = true;
+    return options;
+}
+
 LiveEngine::LiveEngine(EngineOptions options, bool open) : options_(std::move(options)) {
     // TSan can't see that llama.cpp's static variables are made once: it has to happen before there are two threads.
     recall();

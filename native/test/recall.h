@@ -23,6 +23,8 @@ Tokens long_prompt(size_t tokens, int speaker = 0);
 
 EngineOptions options_of(uint32_t sequences, uint32_t context_tokens = 4096, uint32_t batch_tokens = 512);
 SubmitOptions greedy(llama_seq_id sequence, Tokens prompt, int max_tokens = 200);
+// The same, past what ends a reply: exactly so many tokens.
+SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens);
 
 struct Reply {
     std::string text;

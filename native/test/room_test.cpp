@@ -7,12 +7,6 @@
 using namespace llama_sessions;
 using namespace llama_sessions::test;
 
-static SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
-    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
-    options.sampling.ignore_end = true;
-    return options;
-}
-
 static std::string text_alone(const SubmitOptions& options) {
     LiveEngine live(options_of(8, 2048));
     return live.run(options).text;

@@ -16,12 +16,6 @@ static Tokens head(const Tokens& tokens, size_t count) {
     return Tokens(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-static SubmitOptions endless(llama_seq_id sequence, Tokens prompt, int max_tokens) {
-    SubmitOptions options = greedy(sequence, std::move(prompt), max_tokens);
-    options.sampling.ignore_end = true;
-    return options;
-}
-
 static const Tokens& question() {
     static const Tokens tokens = chat({"What is my name?"});
     return tokens;
