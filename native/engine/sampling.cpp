@@ -2,6 +2,7 @@
 
 #include "error.h"
 #include "grammar.h"
+#include "logits.h"
 
 #include <algorithm>
 #include <cmath>
@@ -79,29 +80,38 @@ void Sampler::adjust(float* logits) const {
 
 llama_token Sampler::choose(const float* logits) {
     const auto size = static_cast<size_t>(model_.vocabulary_size());
-    if (!chain_) return static_cast<llama_token>(std::max_element(logits, logits + size) - logits);
+    if (!chain_) return static_cast<llama_token>(index_of_largest(logits, size));
 
-    // With top-k only the k best can be drawn: keep them in a heap instead of copying the vocabulary.
-    const auto k = static_cast<size_t>(options_.top_k);
-    const auto worse = [](const llama_token_data& a, const llama_token_data& b) { return a.logit > b.logit; };
     candidates_.clear();
+    const auto k = static_cast<size_t>(options_.top_k);
     if (k > 0 && k < size / 4) {
-        for (size_t i = 0; i < size; i++) {
-            if (candidates_.size() == k) {
-                if (!(logits[i] > candidates_.front().logit)) continue;
-                std::pop_heap(candidates_.begin(), candidates_.end(), worse);
-                candidates_.pop_back();
-            }
-            candidates_.push_back({static_cast<llama_token>(i), logits[i], 0});
-            std::push_heap(candidates_.begin(), candidates_.end(), worse);
-        }
-        // The heap's order depends on what passed through it; the order of candidates must not.
-        std::sort(candidates_.begin(), candidates_.end(),
-                  [&](const auto& a, const auto& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; });
+        collect_best(logits, size, k);
     } else {
         for (size_t i = 0; i < size; i++) candidates_.push_back({static_cast<llama_token>(i), logits[i], 0});
     }
     return draw();
+}
+
+// With top-k only the k best can be drawn: they are kept in a heap instead of copying the vocabulary.
+void Sampler::collect_best(const float* logits, size_t size, size_t k) {
+    const auto better = [](const llama_token_data& a, const llama_token_data& b) { return a.logit > b.logit; };
+    for (size_t from = 0; from < size; from += logits_block) {
+        const size_t to = std::min(from + logits_block, size);
+        const auto counts = [&](float logit) { return candidates_.size() < k || logit > candidates_.front().logit; };
+        if (!counts(largest_of(logits + from, to - from))) continue;
+        for (size_t i = from; i < to; i++) {
+            if (!counts(logits[i])) continue;
+            if (candidates_.size() == k) {
+                std::pop_heap(candidates_.begin(), candidates_.end(), better);
+                candidates_.pop_back();
+            }
+            candidates_.push_back({static_cast<llama_token>(i), logits[i], 0});
+            std::push_heap(candidates_.begin(), candidates_.end(), better);
+        }
+    }
+    // The heap's order depends on what passed through it; the order of candidates must not.
+    std::sort(candidates_.begin(), candidates_.end(),
+              [](const auto& a, const auto& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; });
 }
 
 llama_token Sampler::choose_by_grammar(const float* logits) {

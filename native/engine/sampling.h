@@ -41,6 +41,7 @@ class Sampler {
 
     void adjust(float* logits) const;
     llama_token choose(const float* logits);
+    void collect_best(const float* logits, size_t size, size_t k);
     llama_token choose_by_grammar(const float* logits);
     llama_token draw();
     bool grammar_allows(llama_token token) const;
