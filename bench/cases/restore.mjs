@@ -115,11 +115,19 @@ async function measure(settings, folder) {
   };
 }
 
-/** What one copy of so many bytes takes, between buffers that were written before. @param {number} bytes */
+/** More than any cache holds. */
+const SWEEP_BYTES = 2 ** 27;
+
+/**
+ * What one copy of so many bytes takes, between buffers that were written before, but not just now: neither the pages in RAM
+ * nor the device's cells are in the processor's caches when a session comes back.
+ * @param {number} bytes
+ */
 function copyMs(bytes) {
-  const [from, to] = [Buffer.alloc(bytes, 1), Buffer.alloc(bytes, 2)];
+  const [from, to, sweep] = [Buffer.alloc(bytes, 1), Buffer.alloc(bytes, 2), Buffer.alloc(SWEEP_BYTES)];
   const times = [];
   for (let i = 0; i < 5; i++) {
+    sweep.fill(i);
     const began = performance.now();
     from.copy(to);
     times.push(performance.now() - began);

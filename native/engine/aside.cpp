@@ -27,8 +27,7 @@ bool Aside::take(int tokens, const Bytes& kv) {
     return true;
 }
 
-bool Aside::read(const Tokens& tokens, double slice_ms, const Interlude& interlude) {
-    slice_ms_ = slice_ms;
+bool Aside::read(const Tokens& tokens, const Interlude& interlude) {
     interlude_ = &interlude;
     ended_ = false;
     group_.clear(); // behind the last stop of the graph before
@@ -45,10 +44,16 @@ bool Aside::read(const Tokens& tokens, double slice_ms, const Interlude& interlu
     return true;
 }
 
-bool Aside::pause_if_due(double slice_ms, const Interlude& interlude) {
+double Aside::others_served() {
+    const Clock::time_point before = served_;
+    served_ = Clock::now();
+    return milliseconds(before, served_);
+}
+
+bool Aside::pause_if_due(const Interlude& interlude) {
     interlude_ = &interlude;
     ended_ = false;
-    if (milliseconds(served_, Clock::now()) > slice_ms) pause();
+    if (milliseconds(served_, Clock::now()) > slice_ms_) pause();
     return !ended_;
 }
 
@@ -103,8 +108,8 @@ bool Aside::after(const ggml_tensor& operation) {
     return !ended_;
 }
 
-int Aside::at_once(double slice_ms) const {
-    return attention_ms_per_token_ * most_at_once <= slice_ms / 2 ? most_at_once : least_at_once;
+int Aside::at_once() const {
+    return attention_ms_per_token_ * most_at_once <= slice_ms_ / 2 ? most_at_once : least_at_once;
 }
 
 } // namespace llama_sessions

@@ -36,16 +36,19 @@ class Aside {
     // Takes KV of the next tokens. False: refused.
     bool take(int tokens, const Bytes& kv);
     Bytes kv(int from, int to) { return context_.export_kv(0, from, to); }
+    // The time from a step of the others to the next pause.
+    void use_slice(double milliseconds) { slice_ms_ = milliseconds; }
+    double slice_ms() const { return slice_ms_; }
     // How many tokens to read next, so that no single operation takes longer than the slice, if possible.
-    int at_once(double slice_ms) const;
+    int at_once() const;
     // Reads these tokens behind those that it holds. False: it failed, or an interlude has ended it.
-    bool read(const Tokens& tokens, double slice_ms, const Interlude& interlude);
+    bool read(const Tokens& tokens, const Interlude& interlude);
     // A pause, if the slice is over. False: the interlude ends what is being done.
-    bool pause_if_due(double slice_ms, const Interlude& interlude);
+    bool pause_if_due(const Interlude& interlude);
     // Whether an interlude has ended the last reading.
     bool ended() const { return ended_; }
-    // The others have just had a step: a pause is due when the time slice since then is over.
-    void others_served() { served_ = Clock::now(); }
+    // The others have just had a step. Returns the milliseconds since the one before.
+    double others_served();
 
   private:
     static bool on_operation(ggml_tensor* operation, bool ask, void* self);

@@ -2,19 +2,13 @@
 #include "worker.h"
 
 #include <algorithm>
-
-#if defined(__linux__)
-#include <sys/resource.h>
-#endif
+#include <climits>
+#include <thread>
 
 namespace llama_sessions {
 
 // A shorter rest is read in the steps of those who generate, a little in each.
 static constexpr int long_prompt = 128;
-// Beside a prompt that is read aside, those who generate wait so many times as long as usual; the promise is 4, the rest is for
-// what takes longer than expected.
-static constexpr double stretch = 2.4;
-static constexpr double slice_unknown_ms = 20, least_slice_ms = 2;
 // KV of so many tokens is copied between two pauses.
 static constexpr int copied_at_once = 256;
 static constexpr int capacity_steps = 1024;
@@ -49,11 +43,11 @@ llama_seq_id Worker::next_aside() const {
     return next;
 }
 
-// A thread that takes a core from ggml's makes all of them wait. (On Linux niceness is a thread's own.)
-static void give_way_to_others() {
-#if defined(__linux__)
-    setpriority(PRIO_PROCESS, 0, std::min(19, getpriority(PRIO_PROCESS, 0) + 5));
-#endif
+// A thread that takes a core from one of ggml's makes all of them wait: while the second context is made, they leave it one.
+void Worker::use_threads() {
+    const int cores = static_cast<int>(std::thread::hardware_concurrency()); // 0: not known
+    const int spare = making_aside_.valid() && cores > 1 ? cores - 1 : INT_MAX;
+    context_.use_threads(std::min(thread_count_.current(), spare));
 }
 
 // The second context is made on another thread, as that takes its time.
@@ -64,16 +58,17 @@ bool Worker::aside_is_ready(int tokens) {
         const int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
         making_aside_ =
             std::async(std::launch::async, [this, capacity, options = options_]() -> std::unique_ptr<Aside> {
-                give_way_to_others();
                 try {
                     return std::make_unique<Aside>(model_, options, threads_, capacity);
                 } catch (const std::exception&) {
                     return nullptr; // no memory for it
                 }
             });
+        use_threads();
     }
     if (!made()) return false;
     aside_ = making_aside_.get();
+    use_threads();
     may_read_aside_ = aside_ != nullptr;
     return aside_ && aside_->capacity() >= tokens;
 }
@@ -87,6 +82,7 @@ bool Worker::read_aside(llama_seq_id id) {
     if (turn.started == Clock::time_point{}) turn.started = Clock::now();
     aside_used_ = Clock::now();
     aside_->use_threads(thread_count_.current());
+    aside_->use_slice(time_slice_.milliseconds(usual_step_ms()));
     if (!is_aside(id)) {
         for (llama_seq_id i = 0; i < context_.sequences(); i++) {
             if (is_aside(i)) return bring_home(i); // it goes on later from there
@@ -97,10 +93,9 @@ bool Worker::read_aside(llama_seq_id id) {
     if (unread(id) <= 1 || !generating()) return bring_home(id);
     if (aside_->held() < static_cast<int>(at(id).tokens.size())) return catch_up_aside(id);
 
-    const double slice = slice_ms();
-    const int from = aside_->held(), count = std::min(aside_->at_once(slice), unread(id) - 1);
+    const int from = aside_->held(), count = std::min(aside_->at_once(), unread(id) - 1);
     const Tokens tokens(turn.target.begin() + from, turn.target.begin() + from + count);
-    if (aside_->read(tokens, slice, while_it_goes_on(id))) {
+    if (aside_->read(tokens, while_it_goes_on(id))) {
         this->count([&](Counters& c) {
             c.prefilled_tokens += count;
             c.aside_tokens += count;
@@ -124,7 +119,7 @@ bool Worker::catch_up_aside(llama_seq_id id) {
         const int from = aside_->held(), to = std::min(held, from + copied_at_once);
         const Bytes kv = copy_out(id, static_cast<size_t>(from), static_cast<size_t>(to));
         if (!aside_->take(to - from, kv)) may_read_aside_ = false;
-        if (!may_read_aside_ || !aside_->pause_if_due(slice_ms(), goes_on)) break;
+        if (!may_read_aside_ || !aside_->pause_if_due(goes_on)) break;
     }
     return true;
 }
@@ -140,7 +135,7 @@ bool Worker::bring_home(llama_seq_id id) {
         const auto begin = sequence.turn->target.begin();
         const Bytes kv = aside_->kv(from, to);
         if (!copy_in(id, Tokens(begin + from, begin + to), kv.data.get(), kv.size, true)) break;
-        if (!aside_->pause_if_due(slice_ms(), goes_on)) return true;
+        if (!aside_->pause_if_due(goes_on)) return true;
     }
     const int lacking = aside_->held() - static_cast<int>(sequence.tokens.size());
     if (lacking > 0 && generating()) { // others will end, or give way
@@ -156,11 +151,19 @@ void Worker::forget_unused_aside() {
     if (aside_ && Clock::now() - aside_used_ >= kept_for) aside_.reset();
 }
 
-double Worker::slice_ms() const {
+double Worker::usual_step_ms() const {
     const auto speaking = static_cast<int>(std::count_if(
         sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part() && s.generating(); }));
-    const double usual_ms = pace_.usual_ms(speaking);
-    return usual_ms > 0 ? std::max(least_slice_ms, (stretch - 1) * usual_ms) : slice_unknown_ms;
+    return pace_.usual_ms(speaking);
+}
+
+// Those who generate have had a step.
+void Worker::others_served() {
+    if (!aside_) return;
+    const double gap_ms = aside_->others_served();
+    if (reading_aside_ < 0) return;
+    time_slice_.record(gap_ms, aside_->slice_ms(), usual_step_ms());
+    aside_->use_slice(time_slice_.milliseconds(usual_step_ms()));
 }
 
 } // namespace llama_sessions

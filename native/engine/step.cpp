@@ -28,7 +28,7 @@ bool Worker::step_together() {
     const Clock::time_point decoded = Clock::now();
     for (const Row& row : rows) choose_token(row);
     count([&](Counters& c) { c.sample_ms += milliseconds(decoded, Clock::now()); });
-    if (aside_) aside_->others_served();
+    others_served();
     return true;
 }
 
@@ -112,7 +112,7 @@ void Worker::learn(int generating, int prefilled, double milliseconds) {
     if (generating > 0 && prefilled > 0) return; // no two such steps are alike
     const int before = thread_count_.current();
     thread_count_.record(generating, generating > 0 ? milliseconds : milliseconds / prefilled, Clock::now());
-    if (thread_count_.current() != before) context_.use_threads(thread_count_.current());
+    if (thread_count_.current() != before) use_threads();
 }
 
 void Worker::advance(const std::vector<StepShare>& shares) {

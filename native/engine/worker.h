@@ -8,6 +8,7 @@
 #include "pace.h"
 #include "scheduler.h"
 #include "thread_count.h"
+#include "time_slice.h"
 #include "turn.h"
 
 #include <functional>
@@ -151,13 +152,15 @@ class Worker {
     llama_seq_id next_aside() const;
     bool aside_is_ready(int tokens);
     bool made() const;
+    void use_threads();
     int unread(llama_seq_id sequence) const;
     bool is_aside(llama_seq_id sequence) const;
     bool read_aside(llama_seq_id sequence);
     bool catch_up_aside(llama_seq_id sequence);
     bool bring_home(llama_seq_id sequence);
     Aside::Interlude while_it_goes_on(llama_seq_id sequence);
-    double slice_ms() const;
+    double usual_step_ms() const;
+    void others_served();
 
     // A step (step.cpp).
     std::vector<StepShare> plan();
@@ -194,6 +197,7 @@ class Worker {
     std::unique_ptr<Aside> aside_;
     Clock::time_point making_since_{}, aside_used_{};
     llama_seq_id reading_aside_ = -1;
+    TimeSlice time_slice_;
     Aside::Interlude interlude_ = [] { return true; };
 
     struct Counters {

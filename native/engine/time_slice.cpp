@@ -1,0 +1,25 @@
+#include "time_slice.h"
+
+#include <algorithm>
+
+namespace llama_sessions {
+
+// The promise to the user is that nobody waits four times as long as usual; some delays are the first of their kind.
+static constexpr double longest_gap = 3.7;
+// However slow the machine is, the prompt is to get somewhere.
+static constexpr double least = 0.8, least_ms = 2;
+static constexpr double unknown_ms = 20;
+static constexpr double forgotten = 0.99; // of a delay after another gap
+
+double TimeSlice::milliseconds(double usual_ms) const {
+    if (usual_ms <= 0) return unknown_ms;
+    return std::max(least_ms, usual_ms * std::max(least, longest_gap - 1 - delay_));
+}
+
+void TimeSlice::record(double gap_ms, double slice_ms, double usual_ms) {
+    if (usual_ms <= 0) return;
+    const double delay = (gap_ms - slice_ms) / usual_ms - 1;
+    delay_ = std::min(std::max(delay, forgotten * delay_), longest_gap - 1 - least);
+}
+
+} // namespace llama_sessions
