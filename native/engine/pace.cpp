@@ -15,6 +15,11 @@ static constexpr int most_mixed_steps = 48; // between two measures; they cost a
 // What the machine does besides makes a step longer, sometimes a hundred times: one such step must not count for many.
 static double smooth(double old, double fresh) { return old == 0 ? fresh : 0.7 * old + 0.3 * std::min(fresh, 2 * old); }
 
+// What is usual is not changed by a few steps that something held up: the promise to those who generate is made in it.
+static double smooth_usual(double old, double fresh) {
+    return old == 0 ? fresh : old + 0.1 * (std::clamp(fresh, 0.5 * old, 1.25 * old) - old);
+}
+
 // Multiples of 8 keep the shape of steps, and with it llama.cpp's compute graph, stable. Below that every token counts: far
 // into a long prompt one token's attention can take as long as a whole step of those that generate.
 static int stable_size(double tokens, int least, int most) {
@@ -58,7 +63,7 @@ void Pace::record(int generating, int prefilled, double milliseconds) {
         mixed_steps_++;
     } else {
         present_ms_[count] = smooth(present_ms_[count], milliseconds);
-        if (!measuring_) usual_ms_[count] = smooth(usual_ms_[count], milliseconds);
+        if (!measuring_) usual_ms_[count] = smooth_usual(usual_ms_[count], milliseconds);
         if (mixed_steps_ > 0) measure_after_ = std::min(most_mixed_steps, 2 * measure_after_);
         mixed_steps_ = 0;
         measuring_ = false;
