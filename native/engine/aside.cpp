@@ -108,8 +108,12 @@ bool Aside::after(const ggml_tensor& operation) {
     return !ended_;
 }
 
-int Aside::at_once() const {
-    return attention_ms_per_token_ * most_at_once <= slice_ms_ / 2 ? most_at_once : least_at_once;
+// What does not fill a tile is read first: at the end, where attention looks back on all the rest, its rows would take longer
+// than a whole tile.
+int Aside::at_once(int left) const {
+    if (left % least_at_once > 0) return left % least_at_once;
+    const bool most_fit = attention_ms_per_token_ * most_at_once <= slice_ms_ / 2;
+    return most_fit ? std::min(left, most_at_once) : least_at_once;
 }
 
 } // namespace llama_sessions

@@ -39,8 +39,8 @@ class Aside {
     // The time from a step of the others to the next pause.
     void use_slice(double milliseconds) { slice_ms_ = milliseconds; }
     double slice_ms() const { return slice_ms_; }
-    // How many tokens to read next, so that no single operation takes longer than the slice, if possible.
-    int at_once() const;
+    // How many of the tokens that are left to read next, so that no single operation takes longer than the slice, if possible.
+    int at_once(int left) const;
     // Reads these tokens behind those that it holds. False: it failed, or an interlude has ended it.
     bool read(const Tokens& tokens, const Interlude& interlude);
     // A pause, if the slice is over. False: the interlude ends what is being done.

@@ -93,7 +93,7 @@ bool Worker::read_aside(llama_seq_id id) {
     if (unread(id) <= 1 || !generating()) return bring_home(id);
     if (aside_->held() < static_cast<int>(at(id).tokens.size())) return catch_up_aside(id);
 
-    const int from = aside_->held(), count = std::min(aside_->at_once(), unread(id) - 1);
+    const int from = aside_->held(), count = aside_->at_once(unread(id) - 1);
     const Tokens tokens(turn.target.begin() + from, turn.target.begin() + from + count);
     if (aside_->read(tokens, while_it_goes_on(id))) {
         this->count([&](Counters& c) {

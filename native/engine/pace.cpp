@@ -15,9 +15,11 @@ static constexpr int most_mixed_steps = 48; // between two measures; they cost a
 // What the machine does besides makes a step longer, sometimes a hundred times: one such step must not count for many.
 static double smooth(double old, double fresh) { return old == 0 ? fresh : 0.7 * old + 0.3 * std::min(fresh, 2 * old); }
 
-// What is usual is not changed by a few steps that something held up: the promise to those who generate is made in it.
-static double smooth_usual(double old, double fresh) {
-    return old == 0 ? fresh : old + 0.1 * (std::clamp(fresh, 0.5 * old, 1.25 * old) - old);
+// What is usual is the median: the promise to those who generate is made in it, and what holds up a few steps must not change
+// it. The first steps of a cold machine are soon forgotten.
+static double follow_median(double old, double fresh) {
+    if (old == 0) return fresh;
+    return fresh > old ? std::min(fresh, 1.01 * old) : std::max(fresh, (fresh < 0.7 * old ? 0.9 : 0.99) * old);
 }
 
 // Multiples of 8 keep the shape of steps, and with it llama.cpp's compute graph, stable. Below that every token counts: far
@@ -63,7 +65,7 @@ void Pace::record(int generating, int prefilled, double milliseconds) {
         mixed_steps_++;
     } else {
         present_ms_[count] = smooth(present_ms_[count], milliseconds);
-        if (!measuring_) usual_ms_[count] = smooth_usual(usual_ms_[count], milliseconds);
+        if (!measuring_) usual_ms_[count] = follow_median(usual_ms_[count], milliseconds);
         if (mixed_steps_ > 0) measure_after_ = std::min(most_mixed_steps, 2 * measure_after_);
         mixed_steps_ = 0;
         measuring_ = false;
