@@ -7,7 +7,7 @@ namespace llama_sessions {
 
 // Floating-point maxima are not reordered by compilers. In lanes of its own there is nothing to reorder, and they become
 // vector instructions on any CPU.
-static constexpr size_t lanes = 16;
+static constexpr size_t lanes = 64;
 
 float largest_of(const float* values, size_t count) {
     float largest[lanes];
