@@ -112,8 +112,9 @@ bool Aside::after(const ggml_tensor& operation) {
 // than a whole tile.
 int Aside::at_once(int left) const {
     if (left % least_at_once > 0) return left % least_at_once;
-    const bool most_fit = attention_ms_per_token_ * most_at_once <= slice_ms_ / 2;
-    return most_fit ? std::min(left, most_at_once) : least_at_once;
+    int count = std::min(left, most_at_once);
+    while (count > least_at_once && attention_ms_per_token_ * count > slice_ms_ / 2) count /= 2;
+    return std::max(count - count % least_at_once, least_at_once);
 }
 
 } // namespace llama_sessions

@@ -128,6 +128,7 @@ std::vector<uint32_t> Engine::collect(bool wait) {
     } else if (wait) {
         arrived_.wait(lock, arrived);
     }
+    members_.attend();
     for (Command& command : mailbox_) queue_.push_back(std::move(command));
     mailbox_.clear();
     std::vector<uint32_t> cancels;
@@ -196,11 +197,13 @@ void Engine::free_model() {
 }
 
 void Engine::post(Command command) {
+    const bool somebody_waits = command.changes >= 0; // for a turn, or what comes before one
     {
         std::lock_guard<std::mutex> lock(mutex_);
         if (!refusing_) {
             mailbox_.push_back(std::move(command));
             arrived_.notify_one(); // under the lock: the owner may destroy us as soon as the thread has gone
+            if (somebody_waits) members_.arrive();
             return;
         }
     }

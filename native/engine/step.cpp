@@ -5,6 +5,10 @@
 
 namespace llama_sessions {
 
+// Tokens of a prompt that has the engine to itself. More are hardly faster, and attention over so many is one operation, which
+// a cancel has to wait for.
+static constexpr int most_alone = 512;
+
 bool Worker::step() {
     make_room();
     const llama_seq_id long_prompt = next_aside();
@@ -43,6 +47,10 @@ std::vector<StepShare> Worker::plan() {
     }
     StepLimits limits = {context_.batch_tokens(), free_cells(), 0};
     if (static_cast<int>(candidates.size()) > generating) limits.prefill_tokens = pace_.prefill_tokens(generating);
+    // A prompt that has the engine to itself is read in steps as large as they are fast, which the next to arrive ends. After
+    // that it has a short one that nobody ends: it must get somewhere.
+    gives_way_ = generating == 0 && candidates.size() == 1 && context_.stateless() && !gave_way_;
+    if (gives_way_) limits.prefill_tokens = std::max(limits.prefill_tokens, most_alone);
     return plan_step(candidates, limits, last_prefilled_);
 }
 
@@ -73,12 +81,13 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
     }
     const int prefilled = context_.batch_size() - generating;
 
-    members_.begin(std::move(requests));
+    members_.begin(std::move(requests), gives_way_);
     std::string reason;
     const Clock::time_point before = Clock::now();
     const Context::Decoded result = context_.decode(reason);
     const double took = last_step_ms_ = milliseconds(before, Clock::now());
     members_.end();
+    gave_way_ = gives_way_ && result == Context::Decoded::aborted;
 
     switch (result) {
     case Context::Decoded::ok:
@@ -93,7 +102,7 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
             c.decode_ms += took;
         });
         break;
-    case Context::Decoded::aborted: // by close, or by a cancel whose command is about to come
+    case Context::Decoded::aborted: // by close, or for a command that is about to come
         count([](Counters& c) { c.aborted_steps++; });
         resynchronise(shares);
         break;

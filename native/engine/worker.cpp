@@ -7,14 +7,17 @@
 
 namespace llama_sessions {
 
-void StepMembers::begin(std::set<uint32_t> requests) {
+void StepMembers::begin(std::set<uint32_t> requests, bool gives_way) {
     std::lock_guard<std::mutex> lock(mutex_);
     requests_ = std::move(requests);
+    gives_way_ = gives_way && may_abort_;
+    if (gives_way_ && arrived_) abort_ = true;
 }
 
 void StepMembers::end() {
     std::lock_guard<std::mutex> lock(mutex_);
     requests_.clear();
+    gives_way_ = false;
     abort_ = false; // a cancel that came too late for this step must not end the next one
 }
 
@@ -26,6 +29,17 @@ void StepMembers::never_abort() {
 void StepMembers::cancel(uint32_t request) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (requests_.erase(request) > 0 && requests_.empty() && may_abort_) abort_ = true;
+}
+
+void StepMembers::arrive() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    arrived_ = true;
+    if (gives_way_) abort_ = true;
+}
+
+void StepMembers::attend() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    arrived_ = false;
 }
 
 Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,

@@ -37,15 +37,20 @@ class StepMembers {
     explicit StepMembers(std::atomic<bool>& abort) : abort_(abort) {}
     // Steps come to their end, whoever cancels.
     void never_abort();
-    void begin(std::set<uint32_t> requests);
+    // gives_way: whoever arrives ends the step.
+    void begin(std::set<uint32_t> requests, bool gives_way);
     void end();
     // Ends the step early when nobody in it is left. Any thread.
     void cancel(uint32_t request);
+    // Somebody waits for this step to end. Any thread.
+    void arrive();
+    // Who has arrived is being looked after.
+    void attend();
 
   private:
     std::mutex mutex_;
     std::set<uint32_t> requests_;
-    bool may_abort_ = true;
+    bool may_abort_ = true, gives_way_ = false, arrived_ = false;
     std::atomic<bool>& abort_;
 };
 
@@ -187,6 +192,7 @@ class Worker {
     CellLedger ledger_;
     uint64_t next_order_ = 0;
     int last_prefilled_ = -1;
+    bool gives_way_ = false, gave_way_ = false; // the step, and the one before
     bool asked_for_cells_ = false;
     StepEvents events_;
 

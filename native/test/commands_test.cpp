@@ -191,3 +191,16 @@ TEST(commands_do_not_hold_up_a_close) {
     CHECK(done < 1000);
     CHECK_EQ(done + refused, 2000);
 }
+
+// A prompt that has the engine to itself is read in large steps, which every command for another sequence ends.
+TEST(commands_without_end_let_a_prompt_get_somewhere) {
+    const Tokens prompt = long_prompt(1800);
+    LiveEngine alone(options_of(2));
+    const Reply expected = alone.run(endless(0, prompt, 20));
+    LiveEngine live(options_of(2));
+    const uint32_t reader = live.submit(endless(0, prompt, 20));
+    while (live.so_far(reader).ends.empty()) CHECK_EQ(live.clear_now(1), "");
+    CHECK_EQ(expected.reason(), "length");
+    CHECK_EQ(live.wait(reader).text, expected.text);
+    CHECK_EQ(live.wait(reader).reason(), "length");
+}
