@@ -1,5 +1,6 @@
 /**
  * npm run bench -- [case …] [--model FILE] [--threads N] [--quick] [--json]
+ * npm run bench -- kills [--kills 2000] [--seed 7]
  *
  * Without a model it measures a generated one of the shape of Qwen2.5-0.5B. Exits with 1 when a case misses its goal.
  */
@@ -28,6 +29,7 @@ const CASES = [
   'save',
   'parking',
   'sessions',
+  'kills',
 ];
 
 const { values, positionals } = parseArgs({
@@ -36,6 +38,8 @@ const { values, positionals } = parseArgs({
     model: { type: 'string' },
     threads: { type: 'string', default: String(availableParallelism()) },
     quick: { type: 'boolean', default: false },
+    kills: { type: 'string' },
+    seed: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -49,6 +53,8 @@ const settings = {
     values.model ?? namedModel('0.5b', (fraction) => progress(`making the model: ${Math.round(fraction * 100)} %`)),
   threads: Number(values.threads),
   quick: values.quick,
+  ...(values.kills && { kills: Number(values.kills) }),
+  ...(values.seed && { seed: Number(values.seed) }),
 };
 endProgress();
 const conditions = { model: basename(settings.model), threads: settings.threads, quick: settings.quick, ...machine() };

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { LlamaError } from '../errors.js';
 import { Claims } from './claims.js';
-import { storeFailure } from './failure.js';
+import { codeOf, storeFailure } from './failure.js';
 import { Ledger } from './ledger.js';
 import { PageFiles } from './pagefiles.js';
 import { addPage, dropPage, getPage } from './pages.js';
@@ -35,7 +35,8 @@ export interface DirectoryStoreOptions {
  *     pages/   KV pages, a file each
  *     tmp/     pages that are being written
  *
- * It is made at the first use. Use a local file system: LMDB maps its file into memory and locks it, which network file systems
+ * It is made at the first use. When it is removed or replaced while it is open, everything fails with STORE_FAILED until it is put
+ * back: it is never made a second time. Another store object begins anew. Use a local file system: LMDB maps its file into memory and locks it, which network file systems
  * do wrong. Nobody may cut off or overwrite the files in index/ while it is open: the system ends a process that reads them then.
  * A write of a record is on the disk when it resolves, whatever durability was asked for; all that come while one is on its way
  * make up the next commit.
@@ -223,7 +224,8 @@ export class DirectoryStore implements SessionStore {
       await this.#uses.write();
       await this.#claims.end();
     } catch (error) {
-      throw storeFailure('close', this.#ledger.root, error);
+      // Gone with the directory.
+      if (codeOf(error) !== 'ESTALE') throw storeFailure('close', this.#ledger.root, error);
     } finally {
       await this.#ledger.leave();
     }

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
-import { systemError } from './failure.js';
+import { directoryLost, systemError } from './failure.js';
 import { makeFolder, remove, syncFolder, writeTemporary } from './files.js';
 import { checkHeader } from './header.js';
 import { keys, NOTHING } from './tables.js';
@@ -43,31 +43,38 @@ const GENERATION = bytesOf(keys.generation());
 export class Environment implements View {
   readonly #file: string;
   readonly #database: RootDatabase<Buffer, Buffer>;
-  readonly #identity: string | undefined;
+  /** Which file that is, whatever its name. Nobody else's can be the same one while this is open. */
+  readonly identity: string | undefined;
 
   private constructor(file: string, database: RootDatabase<Buffer, Buffer>) {
     this.#file = file;
     this.#database = database;
-    this.#identity = identityOf(file);
+    this.identity = identityOf(file);
   }
 
-  /** Makes it where there is none. */
-  static async open(folder: string): Promise<Environment> {
+  /** Makes it where there is none. @param identity of the one that it must be, if it was open before */
+  static async open(folder: string, identity?: string): Promise<Environment> {
     // Here and not above, so that a platform without LMDB can use everything else.
     const { open } = await import('lmdb');
     const file = join(folder, 'data.mdb');
+    if (identity !== undefined && identityOf(file) !== identity) throw directoryLost();
     await makeFolder(folder, true);
     await checkHeader(file);
     if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) await probe(folder);
     const database = attempt(() => open<Buffer, Buffer>(folder, { ...OPTIONS }));
+    const environment = new Environment(file, database);
+    if (environment.identity === undefined) {
+      await environment.close();
+      throw directoryLost();
+    }
     // LMDB syncs its file, not the name of it.
     await syncFolder(folder);
-    return new Environment(file, database);
+    return environment;
   }
 
-  /** Somebody removed or replaced the files that this has open: what is written now would be lost. */
-  get moved(): boolean {
-    return identityOf(this.#file) !== this.#identity;
+  /** Somebody removed or replaced the files that this has open: what is written now would be lost. They may come back. */
+  get isLost(): boolean {
+    return identityOf(this.#file) !== this.identity;
   }
 
   /** The newest state. It stays the same until the caller returns to the event loop. */

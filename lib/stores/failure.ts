@@ -18,6 +18,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EEXIST: 'a file is where a directory should be; move it away, or choose another directory',
   EISDIR: 'a directory is where a file should be; choose another path',
   ENOENT: 'the directory is not there; create it, or mount its disk',
+  ESTALE:
+    'the directory was removed or replaced while it was open; put it back to go on, or load the model again (a new store) to begin in a new one',
   EMFILE: 'this process has too many files open; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many files open; raise its limit',
   MDB_CORRUPTED: 'the index is damaged; restore the directory from a copy, or move it away',
@@ -40,6 +42,11 @@ export function systemError(error: unknown): unknown {
   if (!(error instanceof Error) || typeof code !== 'number') return error;
   const name = LMDB_CODES[code] ?? (code > 0 ? getSystemErrorName(-code) : undefined);
   return name === undefined ? error : Object.assign(new Error(error.message, { cause: error }), { code: name });
+}
+
+/** A directory that is not the one that was opened: nothing of what is read there now, or written, belongs together. */
+export function directoryLost(): Error {
+  return Object.assign(new Error('The files that were opened are not there any more.'), { code: 'ESTALE' });
 }
 
 /** What users see of an error of the file system. @param doing as in 'write a session record' */

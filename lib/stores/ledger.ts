@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { Environment } from './environment.js';
+import { directoryLost } from './failure.js';
 import { Draft, type View } from './view.js';
 
 /** Bounds how long drafting keeps the event loop: some milliseconds. */
@@ -26,6 +27,8 @@ export class Ledger {
   #opening: Promise<Environment> | undefined;
   #closing: Promise<void> = Promise.resolve();
   #environment: Environment | undefined;
+  /** Of the first environment: there is no other one for this ledger. */
+  #identity: string | undefined;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #nextTurn: Promise<void> | undefined;
@@ -38,7 +41,8 @@ export class Ledger {
   /** The one of that directory; `leave()` it in the end. */
   static join(path: string): Ledger {
     const root = resolve(path);
-    const ledger = Ledger.#ledgers.get(root) ?? new Ledger(root);
+    const known = Ledger.#ledgers.get(root);
+    const ledger = known === undefined || known.isLost ? new Ledger(root) : known;
     Ledger.#ledgers.set(root, ledger);
     ledger.#users++;
     return ledger;
@@ -85,6 +89,15 @@ export class Ledger {
     this.#sweeping ??= sweep().catch(() => undefined);
   }
 
+  /** The directory was removed or replaced. Whoever uses this waits for it to be put back; whoever joins gets another one. */
+  get isLost(): boolean {
+    try {
+      return this.#environment?.isLost === true;
+    } catch {
+      return false; // it can't be looked at just now
+    }
+  }
+
   /** Nobody uses it any more: what runs in the background should end. */
   get isAbandoned(): boolean {
     return this.#users === 0;
@@ -94,7 +107,7 @@ export class Ledger {
   async leave(): Promise<void> {
     this.#users--;
     if (this.#users > 0) return;
-    Ledger.#ledgers.delete(this.root);
+    if (Ledger.#ledgers.get(this.root) === this) Ledger.#ledgers.delete(this.root);
     await this.#sweeping;
     await this.#writing;
     await this.#discard(await this.#opening?.catch(() => undefined));
@@ -126,6 +139,8 @@ export class Ledger {
         void this.#discard(environment);
         throw error;
       }
+      // Then it went into a file that nobody will find.
+      if (environment.isLost) throw directoryLost();
     }
     for (const each of settle) each();
     return settle.length;
@@ -143,10 +158,14 @@ export class Ledger {
 
   async #open(): Promise<Environment> {
     await this.#turn();
-    if (this.#environment?.moved === true) void this.#discard(this.#environment);
+    // Never another one instead: it would have no part of what was acknowledged, or hide that a disk is not mounted.
+    if (this.#environment?.isLost === true) throw directoryLost();
     await this.#closing;
-    this.#opening ??= Environment.open(join(this.root, 'index')).then(
-      (environment) => (this.#environment = environment),
+    this.#opening ??= Environment.open(join(this.root, 'index'), this.#identity).then(
+      (environment) => {
+        this.#identity = environment.identity;
+        return (this.#environment = environment);
+      },
       (error: unknown) => {
         this.#opening = undefined;
         throw error;

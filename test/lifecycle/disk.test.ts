@@ -1,6 +1,6 @@
 /** A disk that is full, read-only or gone: typed errors, and conversations go on in memory, to be stored when they can be. */
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -22,7 +22,7 @@ async function folder(): Promise<string> {
 function run(path: string, script: string, options?: ChildOptions): Promise<Ending> {
   const prelude = `
     import { execFileSync } from 'node:child_process';
-    import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+    import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
     const PATH = ${JSON.stringify(path)};
     const GREEDY = { sampling: { temperature: 0 } };
     const limit = (bytes) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':unlimited']);
@@ -180,43 +180,103 @@ test('a directory that is made read-only while it is used: what can be written i
   });
 });
 
-test('a directory that is removed while it is used: what was in it is gone, the model goes on in a new one', async () => {
+test('a directory that is removed while it is used: conversations go on in memory, and can be brought to another one', async () => {
   const path = join(await folder(), 'store');
   const ending = await run(
     path,
     `
     const model = await load({ store: PATH, cache: { restore: 'always' } });
     const [stored, silent] = [await model.createSession({ id: 'stored', ...GREEDY }), await model.createSession({ id: 'silent', ...GREEDY })];
+    const states = [];
+    for (const session of [stored, silent]) session.on('state', ({ to }) => states.push(to));
     await says('a turn', () => stored.send('My name is Mosoba.'));
     await stored.save();
     rmSync(PATH, { recursive: true });
-    // It was deleted, by whomever: it must not come back.
     await says('a turn', () => stored.send('What is my name?'));
-    await says('resume', () => model.resumeSession('stored'));
-    await says('a turn', () => silent.send('My name is Kelin.'));
-    const fresh = await model.createSession({ id: 'fresh', ...GREEDY });
-    await says('a turn', () => fresh.send('My name is Vodai.'));
-    await says('pages', () => fresh.save());
-    for await (const { id } of model.listSessions()) console.log(id);
-    await model.close();`,
+    await says('parking', () => stored.park());
+    await says('another turn', () => stored.send('What is my name?'));
+    await says('one that was never stored', () => silent.send('My name is Kelin.'));
+    for (const { messages } of [stored, silent]) console.log(messages.length, messages.at(-1).content);
+    console.log([...new Set(states)].join());
+    await says('resume', async () => { if (await model.resumeSession('stored') !== stored) throw new Error('another one'); });
+    await says('create', () => model.createSession({ id: 'fresh' }));
+    await says('list', async () => { for await (const info of model.listSessions()) console.log(info.id); });
+    console.log(existsSync(PATH));
+    for (const session of [stored, silent]) await says('export', () => session.export(PATH + '-' + session.id));
+    await says('close', () => model.close());
+    const next = await load({ store: PATH });
+    for (const [id, name] of Object.entries({ stored: 'Mosoba', silent: 'Kelin' })) {
+      const session = await next.importSession(PATH + '-' + id);
+      await says('a turn', () => session.send('What is my name?'));
+    }
+    await next.close();`,
   );
   expect(ending).toMatchObject({
     ...good,
     stderr: '',
     stdout: lines(
       'a turn Noted: your name is Mosoba.',
-      'a turn SESSION_CONFLICT',
-      'resume SESSION_NOT_FOUND',
-      'a turn Noted: your name is Kelin.',
-      'a turn Noted: your name is Vodai.',
-      'pages done',
-      'fresh',
-      'silent',
+      'a turn STORE_FAILED, with a cause',
+      'parking done',
+      'another turn STORE_FAILED, with a cause',
+      'one that was never stored STORE_FAILED, with a cause',
+      '6 Your name is Mosoba.',
+      '2 Noted: your name is Kelin.',
+      'queued,running,idle',
+      'resume done',
+      'create STORE_FAILED, with a cause',
+      'list STORE_FAILED, with a cause',
+      'false',
+      'export done',
+      'export done',
+      'close STORE_FAILED, with a cause',
+      'a turn Your name is Mosoba.',
+      'a turn Your name is Kelin.',
     ),
   });
-  expect((await readdir(path)).sort()).toEqual(['index', 'pages', 'tmp']);
-  const model = await loadRecall({ store: path });
-  for (const [id, name] of Object.entries({ silent: 'Kelin', fresh: 'Vodai' })) {
-    expect((await (await model.resumeSession(id)).send('What is my name?')).text).toBe(`Your name is ${name}.`);
+});
+
+test('a directory that is taken away for a while, another in its place: nothing is lost, nothing mixed up', async () => {
+  const path = join(await folder(), 'store');
+  const ending = await run(
+    path,
+    `
+    const model = await load({ store: PATH, cache: { restore: 'always' } });
+    const session = await model.createSession({ id: 'one', ...GREEDY });
+    await says('a turn', () => session.send('My name is Mosoba.'));
+    renameSync(PATH, PATH + '-away');
+    const other = await load({ store: PATH });
+    await says('the other', async () => (await other.createSession({ id: 'one', ...GREEDY })).send('My name is Kelin.'));
+    await says('a turn', () => session.send('My code is 3299.'));
+    await says('a turn of the other', () => other.getSession('one').send('What is my name?'));
+    await says('close', () => other.close());
+    renameSync(PATH, PATH + '-other');
+    renameSync(PATH + '-away', PATH);
+    await says('a turn', () => session.send('What is my name?'));
+    await says('pages', () => session.save());
+    await says('close', () => model.close());`,
+  );
+  expect(ending).toMatchObject({
+    ...good,
+    stderr: '',
+    stdout: lines(
+      'a turn Noted: your name is Mosoba.',
+      'the other Noted: your name is Kelin.',
+      'a turn STORE_FAILED, with a cause',
+      'a turn of the other Your name is Kelin.',
+      'close done',
+      'a turn Your name is Mosoba.',
+      'pages done',
+      'close done',
+    ),
+  });
+  await audit(path);
+  for (const [store, messages, name] of [
+    [path, 6, 'Mosoba'],
+    [`${path}-other`, 4, 'Kelin'],
+  ] as const) {
+    const session = await (await loadRecall({ store })).resumeSession('one');
+    expect(session.messages).toHaveLength(messages);
+    expect((await session.send('What is my name?')).text).toBe(`Your name is ${name}.`);
   }
 });

@@ -1,25 +1,16 @@
-/** Processes with sessions, killed at any instant. KILLS=200 KILL_SEED=7 for a long run, and to repeat one. */
-import { once } from 'node:events';
-import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises';
+/** Processes with sessions, killed at any instant. For thousands, or to repeat some: `npm run bench -- kills --seed 7`. */
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { DirectoryStore, LlamaError, type Model, type Session } from '../../lib/index.js';
+import { DirectoryStore, loadModel } from '../../lib/index.js';
 import { audit } from '../support/audit.js';
-import { chances } from '../support/chaos.mjs';
-import { refusal, within } from '../support/deadline.js';
-import { kill, Owner, possible, startChild } from '../support/killed.js';
+import { refusal } from '../support/deadline.js';
+import { LIBRARY, Owner } from '../support/killed.js';
+import { kill, killTurns } from '../support/kills.mjs';
 import { loadRecall } from '../support/models.js';
 
-const kills = Number(process.env['KILLS'] ?? 3);
-const seed = Number(process.env['KILL_SEED'] ?? 1);
-const groups = [
-  ['a', 'b', 'c'],
-  ['d', 'e', 'f'],
-];
 const GREEDY = { sampling: { temperature: 0 }, maxTokens: 24 };
-const cache = { pageTokens: 16, restore: 'always' } as const;
 
 let folder: string;
 let store: string;
@@ -29,78 +20,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** What users said in it; null: there is no such session. */
-async function saidIn(model: Model, id: string): Promise<{ session: Session | undefined; said: string[] | null }> {
-  try {
-    const session = await within(`resuming '${id}'`, model.resumeSession(id));
-    const { messages } = session;
-    expect(messages.map(({ role }) => role).join()).toMatch(/^((^|,)user,assistant)*$/);
-    for (const { interrupted } of messages) expect(interrupted).toBeUndefined();
-    return { session, said: messages.filter(({ role }) => role === 'user').map(({ content }) => content) };
-  } catch (error) {
-    if (error instanceof LlamaError && error.code === 'SESSION_NOT_FOUND') return { session: undefined, said: null };
-    throw error;
-  }
-}
-
-/** It knows what it was told. @returns what was said in it then */
-async function answersRight(session: Session, said: readonly string[]): Promise<readonly string[]> {
-  const [first] = said;
-  if (first === undefined) return said;
-  const { text } = await within(`asking '${session.id}'`, session.send('What is my code?', GREEDY));
-  expect(text).toBe(first.replace('My', 'Your'));
-  return [...said, 'What is my code?'];
-}
-
-async function start(log: string, childSeed: number, ids: readonly string[]): Promise<ReturnType<typeof startChild>> {
-  const child = startChild('turns-child.mjs', [store, log, String(childSeed), ids.join()]);
-  await within('a child', once(child, 'message'), 30_000);
-  return child;
-}
-
-test(
-  `killed ${String(kills)} times in the middle of turns, no turn is lost that was acknowledged (seed ${String(seed)})`,
-  { timeout: 60_000 + kills * 20_000 },
-  async () => {
-    const below = chances(seed);
-    const log = join(folder, 'log');
-    let restored = 0;
-    for (let round = 0; round < kills; round++) {
-      const children = await Promise.all(groups.map((ids) => start(log, below(2 ** 31), ids)));
-      await pause(below(1500));
-      // The one that lives on must be able to go on.
-      for (const child of children) {
-        await kill(child);
-        await pause(below(200));
-      }
-      const model = await loadRecall({ store, cache });
-      for (const [id, states] of await possible<string[]>(log)) {
-        const { session, said } = await saidIn(model, id);
-        expect(states, `session '${id}' after kill ${String(round)}`).toContainEqual(said);
-        const now = session === undefined || said === null ? null : await answersRight(session, said);
-        await session?.close();
-        // Of those that were possible this is the one from here on.
-        await appendFile(log, `${JSON.stringify({ id, done: now })}\n`);
-      }
-      restored += model.stats()['storeRestores'] ?? 0;
-      await model.close();
-      const directory = new DirectoryStore(store);
-      await directory.sweep();
-      await directory.close();
-      await audit(store);
-    }
-    // Without these the test would say nothing about pages.
-    expect(restored).toBeGreaterThan(0);
-
-    const model = await loadRecall({ store });
-    for await (const { id } of model.listSessions()) await model.deleteSession(id);
-    expect(model.stats()).toMatchObject({ storedPages: 0, storedPageBytes: 0 });
-    await model.close();
-    await audit(store);
-    const files = (await readdir(store, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
-    expect(files.map(({ name }) => name).sort()).toEqual(['data.mdb', 'lock.mdb']);
-  },
-);
+test('killed 6 times in the middle of turns, no turn is lost that was acknowledged', { timeout: 120_000 }, async () => {
+  const parts = { library: LIBRARY, loadModel, DirectoryStore, audit };
+  const findings = await killTurns({ ...parts, folder, kills: 6, seed: 1 });
+  // Without these the test would say nothing.
+  expect(findings.acknowledged).toBeGreaterThan(0);
+  expect(findings.pages).toBeGreaterThan(0);
+});
 
 test('KV of a session that was idle is on the disk when its process is killed', async () => {
   const owner = new Owner(store);

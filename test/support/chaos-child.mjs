@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chances, logTo } from './chaos.mjs';
+import { chances, logTo, pageKeys, pageOf } from './chaos.mjs';
 
 const [, , lib, root, log, seed, ids] = process.argv;
 const { DirectoryStore } = await import(pathToFileURL(join(lib, 'stores/directory.js')).href);
@@ -12,7 +12,8 @@ const { DirectoryStore } = await import(pathToFileURL(join(lib, 'stores/director
 const store = new DirectoryStore(root, { pageBytes: 400_000 });
 const say = logTo(log);
 const below = chances(Number(seed));
-const someKeys = () => Array.from({ length: below(6) }, () => `page ${below(24)}`);
+const someKey = () => pageKeys[below(pageKeys.length)];
+const someKeys = () => Array.from({ length: below(6) }, someKey);
 
 async function act(id) {
   const choice = below(100);
@@ -35,14 +36,14 @@ async function act(id) {
     await store.deleteRecord(id);
     say({ id, done: null });
   } else if (choice < 85) {
-    const key = `page ${below(24)}`;
-    await store.putPage(key, Buffer.alloc(30_000 + key.length, key));
+    const key = someKey();
+    await store.putPage(key, pageOf(key));
   } else if (choice < 96) {
-    const key = `page ${below(24)}`;
+    const key = someKey();
     const page = await store.getPage(key);
-    if (page && !Buffer.alloc(30_000 + key.length, key).equals(page)) say({ wrong: key });
+    if (page && !pageOf(key).equals(page)) say({ wrong: key });
   } else if (choice < 98) {
-    await store.deletePage(`page ${below(24)}`);
+    await store.deletePage(someKey());
   } else {
     await store.sweep();
   }

@@ -10,6 +10,12 @@ export function chances(seed) {
   };
 }
 
+/** The pages that chaos-child.mjs writes, and what they hold. */
+export const pageKeys = Array.from({ length: 24 }, (_, i) => `page ${i}`);
+
+/** @param {string} key @returns {Buffer} */
+export const pageOf = (key) => Buffer.alloc(30_000 + key.length, key);
+
 /**
  * Says in a file what is begun (`{ id, begun }`) and what was acknowledged (`{ id, done }`), a line each, which is there whatever
  * happens to the process. `{ wrong }` is what must never be.

@@ -1,20 +1,8 @@
 /** A promise that hangs must fail its test by name, not stop the run. */
 import { setTimeout as pause } from 'node:timers/promises';
+import { within } from './within.mjs';
 
-/** What the promise comes to; an error that names it when it takes longer. Default: 10 s, far more than anything here takes. */
-export async function within<T>(what: string, promise: PromiseLike<T>, ms = 10_000): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`${what}: still pending after ${String(ms)} ms`));
-    }, ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+export { within };
 
 /** The error that it rejects with; a failure when it resolves. What throws at once counts as rejecting. */
 export async function refusal(what: string, call: () => unknown, ms?: number): Promise<Error & { code?: unknown }> {

@@ -1,10 +1,12 @@
 /** Directories that somebody else has changed, filled, or locked. */
 import { execFileSync } from 'node:child_process';
-import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { Environment } from '../../lib/stores/environment.js';
+import { audit } from '../support/audit.js';
 import { bytes, errno, failure, makeBench, read } from '../support/directory.js';
 
 const bench = makeBench();
@@ -81,17 +83,93 @@ describe('a directory that cannot be used', () => {
     expect((await failure(locked.putRecord('a', bytes('x'), { expected: 0 }))).message).toMatch(/lacks the permission/);
     await locked.close();
   });
+});
 
-  test('removed underneath, it is made again', async () => {
-    await bench.store.putRecord('a', bytes('x'), { expected: 0, pages: ['p'] });
+describe('a directory that is removed while it is open', () => {
+  const put = { expected: 0, pages: ['p'] };
+  beforeEach(async () => {
+    await bench.store.claim('a', false);
+    await bench.store.putRecord('a', bytes('x'), put);
+    await bench.store.putPage('p', bytes('page'));
+  });
+
+  /** Every method says so. */
+  async function expectLost(): Promise<void> {
+    const { store, root } = bench;
+    const list = async (): Promise<void> => {
+      for await (const { id } of store.listRecords()) expect(id).toBeUndefined();
+    };
+    const calls: (() => Promise<unknown>)[] = [
+      () => store.getRecord('a'),
+      () => store.putRecord('a', bytes('y'), { ...put, expected: 1 }),
+      () => store.putRecord('b', bytes('y'), put),
+      () => store.deleteRecord('a'),
+      list,
+      () => store.listExpired(0, 1),
+      () => store.claim('a', true),
+      () => store.getPage('p'),
+      () => store.putPage('p', bytes('page')),
+      () => store.putPage('q', bytes('page')),
+      () => store.deletePage('p'),
+      () => store.sweep(),
+    ];
+    for (const call of calls) {
+      const error = await failure(call());
+      expect(error.code).toBe('STORE_FAILED');
+      expect(error.message).toMatch(/removed or replaced while it was open; put it back/);
+      expect(error.message).toContain(root);
+      expect(error.cause).toMatchObject({ code: 'ESTALE' });
+    }
+  }
+
+  test('it says so, and is not made again', async () => {
     await rm(bench.root, { recursive: true });
-    expect(await bench.store.getRecord('a')).toBeUndefined();
-    expect((await failure(bench.store.putRecord('a', bytes('x'), { expected: 1 }))).code).toBe('SESSION_CONFLICT');
-    expect(await bench.store.putRecord('a', bytes('y'), { expected: 0, pages: ['p'] })).toBe(1);
-    expect(await bench.store.putPage('p', bytes('page'))).toBe(true);
+    await expectLost();
+    expect(existsSync(bench.root)).toBe(false);
+    // What it had claimed is gone too.
+    await bench.store.close();
+  });
+
+  test('put back, it goes on with all that was in it', async () => {
+    await rename(bench.root, `${bench.root}.away`);
+    await expectLost();
+    await rename(`${bench.root}.away`, bench.root);
+    expect(await bench.store.putRecord('a', bytes('y'), { ...put, expected: 1 })).toBe(2);
+    expect(await bench.store.getPage('p')).toEqual(Uint8Array.from(bytes('page')));
+    await bench.store.close();
+    await audit(bench.root);
+  });
+
+  test('another one in its place is not taken for it', async () => {
     await rm(bench.root, { recursive: true });
-    expect(await bench.store.putPage('p', bytes('page'))).toBe(false);
-    expect(await bench.store.deleteRecord('a')).toBe(false);
+    const other = new DirectoryStore(bench.root);
+    expect(await other.getRecord('a')).toBeUndefined();
+    expect(await other.putRecord('a', bytes('other'), { expected: 0 })).toBe(1);
+    await expectLost();
+    expect(await read(other, 'a')).toBe('1:other');
+    await bench.store.close();
+    expect(await other.putRecord('a', bytes('other'), { expected: 1 })).toBe(2);
+    await other.close();
+    await audit(bench.root);
+  });
+
+  test('after a failure that closes the index, neither', async () => {
+    vi.spyOn(Environment.prototype, 'commit').mockRejectedValueOnce(errno('EIO'));
+    await failure(bench.store.putRecord('a', bytes('y'), { ...put, expected: 1 }));
+    await rm(bench.root, { recursive: true });
+    await expectLost();
+    expect(existsSync(bench.root)).toBe(false);
+  });
+
+  test('what is being written just then is not acknowledged', async () => {
+    const { commit } = Environment.prototype;
+    vi.spyOn(Environment.prototype, 'commit').mockImplementationOnce(async function (this: Environment, ...given) {
+      const done = await commit.apply(this, given);
+      await rm(bench.root, { recursive: true });
+      return done;
+    });
+    const error = await failure(bench.store.putRecord('a', bytes('y'), { ...put, expected: 1 }));
+    expect(error.cause).toMatchObject({ code: 'ESTALE' });
   });
 });
 
