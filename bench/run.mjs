@@ -21,6 +21,7 @@ import { endProgress, progress, table } from './report.mjs';
 const CASES = [
   'occupancy',
   'throughput',
+  'speculation',
   'gap',
   'cancel',
   'event-loop',

@@ -16,13 +16,14 @@
 export const BATCH_TOKENS = 512;
 
 /**
+ * Without speculation: greedy replies of random weights repeat themselves, and every case but one is about steps.
  * @param {Settings} settings
  * @param {LoadOptions} options
  * @returns {Promise<Model>}
  */
 export async function openModel({ model, threads }, options) {
   const { loadModel } = await import('../dist/index.js');
-  return loadModel(model, { gpuLayers: 0, threads, batchTokens: BATCH_TOKENS, ...options });
+  return loadModel(model, { gpuLayers: 0, threads, batchTokens: BATCH_TOKENS, speculation: 'off', ...options });
 }
 
 /**

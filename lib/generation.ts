@@ -7,7 +7,7 @@ import type { ResolvedTurnOptions } from './options.js';
 import { shorten, systemMessages } from './overflow.js';
 import { joinTokens } from './tokens.js';
 import { TurnSource, type Turn } from './turn.js';
-import type { Message, Timings } from './types.js';
+import type { Message, Timings, Usage } from './types.js';
 
 /** What a turn goes on from: messages to add to the conversation, or a prompt of its own. */
 export type TurnInput = { messages: readonly Message[] } | { prompt: string | Int32Array };
@@ -174,8 +174,9 @@ export class Generation implements Operation {
       this.#reject(failure ?? new LlamaError('INTERNAL', 'The engine ended a turn without a reason.'));
       return;
     }
-    const { promptTokens, cachedTokens, generatedTokens } = end;
-    this.#resolve(end.reason, { promptTokens, cachedTokens, generatedTokens }, timings);
+    const { promptTokens, cachedTokens, generatedTokens, draftedTokens, acceptedTokens } = end;
+    const usage = { promptTokens, cachedTokens, generatedTokens, draftedTokens, acceptedTokens };
+    this.#resolve(end.reason, usage, timings);
   }
 
   #outcome(tokens: Int32Array, kvTokens: number, interrupted: boolean): TurnOutcome {
@@ -192,11 +193,11 @@ export class Generation implements Operation {
       return;
     }
     const none = { queueMs: 0, restoreMs: 0, prefillMs: 0, firstTokenMs: 0, generateMs: 0, tokensPerSecond: 0 };
-    const usage = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0 };
+    const usage = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, draftedTokens: 0, acceptedTokens: 0 };
     this.#resolve('cancelled', usage, { ...none, queueMs: performance.now() - this.#sentAt });
   }
 
-  #resolve(finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled', usage: UsageCounts, timings: Timings): void {
+  #resolve(finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled', usage: Usage, timings: Timings): void {
     const { counters } = this.#host;
     counters.turns++;
     if (finishReason === 'cancelled') counters.cancelledTurns++;
@@ -245,10 +246,4 @@ export class Generation implements Operation {
     if (this.#conversation.closed) this.#stopped ??= sessionClosed(this.#conversation.id);
     return this.#stopped !== undefined;
   }
-}
-
-interface UsageCounts {
-  promptTokens: number;
-  cachedTokens: number;
-  generatedTokens: number;
 }

@@ -94,6 +94,7 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
     threads: options.threads === 0 ? await physicalCores() : options.threads,
     unified: options.unified,
     kvType: options.kvType,
+    speculation: options.speculation,
   };
   const giveUp = (): void => void engine.close();
   const isAborted = (): boolean => signal?.aborted === true; // a call: the compiler takes a property for constant

@@ -30,6 +30,8 @@ export interface EngineOptions {
   batchTokens: number;
   threads: number;
   unified: boolean;
+  /** Tokens are guessed ahead where a reply repeats what was said. */
+  speculation: boolean;
   kvType: 'f16' | 'q8_0' | 'q4_0';
 }
 
@@ -90,6 +92,9 @@ export interface RequestEnd {
   prefillMs: number;
   firstTokenMs: number;
   generateMs: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  draftedTokens: number;
+  acceptedTokens: number;
 }
 
 export interface SubmitOptions {

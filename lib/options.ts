@@ -43,6 +43,7 @@ export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions
     threads: given.threads ?? 0,
     unified: given.kvLayout !== 'streams',
     kvType: given.kvType ?? 'f16',
+    speculation: given.speculation !== 'off',
     durability: given.durability ?? 'always',
     ramBytes: given.cache?.ramBytes ?? 2 ** 30,
     pageTokens: given.cache?.pageTokens ?? 256,

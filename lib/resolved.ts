@@ -13,6 +13,7 @@ export interface ResolvedLoadOptions {
   /** 0: the physical cores this process may use. */
   threads: number;
   unified: boolean;
+  speculation: boolean;
   kvType: 'f16' | 'q8_0' | 'q4_0';
   /** A directory path or a store; absent: in memory. */
   store?: string | SessionStore;

@@ -72,6 +72,7 @@ const LOAD: Shape<LoadOptions> = {
   threads: integer(1, 512),
   kvLayout: oneOf(['auto', 'unified', 'streams']),
   kvType: oneOf(['f16', 'q8_0', 'q4_0']),
+  speculation: oneOf(['auto', 'off']),
   store,
   durability: oneOf(['always', 'everysec', 'none']),
   cache: options(CACHE),

@@ -19,6 +19,14 @@ export interface LoadOptions {
   kvLayout?: 'auto' | 'unified' | 'streams';
   /** Number type of the KV cache: f16 (default), or half and a quarter of its size at some loss. */
   kvType?: 'f16' | 'q8_0' | 'q4_0';
+  /**
+   * 'auto' (default): where a reply repeats what its own session said before, the tokens that followed there are read ahead, and
+   * one step brings several. They count only where the session's own sampler chooses the same, so replies are what they are
+   * without. It is tried only where it pays: few sessions generate, it was right lately, and the model's KV can be taken back.
+   * As with sessions that speak at the same time, a step of more tokens may round otherwise: where two tokens are as good as
+   * each other within that rounding, the other one may be chosen. With 'off', a session alone repeats itself to the last bit.
+   */
+  speculation?: 'auto' | 'off';
   /** A directory path, or a store object (MemoryStore, DirectoryStore, your own). Default: in memory. */
   store?: string | SessionStore;
   /** When a turn counts as acknowledged: after fsync ('always', default), within a second, or with no promise. */
@@ -184,6 +192,10 @@ export interface Usage {
   /** Those of the prompt that the KV cache held already. */
   cachedTokens: number;
   generatedTokens: number;
+  /** Tokens that were guessed ahead (`speculation`); 0 where that did not seem to pay. */
+  draftedTokens: number;
+  /** Those of them that were right: each saved a step. */
+  acceptedTokens: number;
 }
 
 /** Milliseconds of a turn, by phase. */

@@ -74,6 +74,7 @@ EngineOptions engine_options_of(const Napi::Value& value) {
     options.context.batch_tokens = fields.count("batchTokens");
     options.context.threads = fields.whole("threads");
     options.context.unified = fields.flag("unified");
+    options.context.speculation = fields.flag("speculation");
     options.context.kv_type = fields.text("kvType");
     const ContextOptions& context = options.context;
     if (context.sequences < 1 || context.sequences > 256 || context.batch_tokens < 1 || context.threads < 1) {
@@ -184,6 +185,8 @@ Napi::Value end_value(Napi::Env env, const EndEvent& end) {
     object.Set("prefillMs", end.prefill_ms);
     object.Set("firstTokenMs", end.first_token_ms);
     object.Set("generateMs", end.generate_ms);
+    object.Set("draftedTokens", end.drafted_tokens);
+    object.Set("acceptedTokens", end.accepted_tokens);
     return object;
 }
 

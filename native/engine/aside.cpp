@@ -8,6 +8,7 @@ static ContextOptions for_one_prompt(ContextOptions options, int tokens) {
     options.context_tokens = static_cast<uint32_t>(tokens);
     options.sequences = 1;
     options.batch_tokens = Aside::most_at_once;
+    options.speculation = false;
     return options;
 }
 

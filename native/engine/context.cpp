@@ -1,6 +1,7 @@
 #include "context.h"
 
 #include "backend.h"
+#include "draft_sizes.h"
 #include "error.h"
 #include "kv_blob.h"
 
@@ -73,6 +74,11 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
     params.n_seq_max = one_cache_ ? std::min(options.sequences, most_sequences - 1) + 1 : options.sequences;
     sequences_ = static_cast<int>(one_cache_ ? params.n_seq_max - 1 : params.n_seq_max);
     params.n_outputs_max = params.n_seq_max; // one row of logits per sequence and step
+    if (options.speculation && llama_model_n_swa(model.get()) == 0 && !llama_model_is_recurrent(model.get()) &&
+        !llama_model_is_hybrid(model.get())) {
+        draft_rows_ = static_cast<int>(std::min<uint32_t>(params.n_batch, DraftSizes::most_rows));
+        params.n_outputs_max = std::max<uint32_t>(params.n_seq_max, static_cast<uint32_t>(draft_rows_));
+    }
     params.n_threads = params.n_threads_batch = options.threads;
     params.type_k = params.type_v = type;
     params.kv_unified = options.unified;
@@ -115,6 +121,8 @@ void Context::find_out_what_kv_allows() {
     const size_t empty = llama_state_seq_get_size(get(), 0);
     constexpr size_t head = 8, cache = 8; // magic and sequence; streams and cells
     one_cache_ = one_cache_ && empty == head + cache;
+    const size_t more_streams = unified_ ? 0 : static_cast<size_t>(sequences()) - 1;
+    if (empty != head + cache + 4 * more_streams) draft_rows_ = 0;
     pages_ = one_cache_;
     if (pages_) scratch_ = sequences_;
     const bool windowed = llama_model_n_swa(model) > 0 && empty == head + 2 * cache &&

@@ -18,6 +18,7 @@ struct ContextOptions {
     uint32_t batch_tokens = 512;
     int threads = 1;
     bool unified = true;
+    bool speculation = true;     // makes room for more rows of logits, where KV can be taken back
     std::string kv_type = "f16"; // f16, q8_0, q4_0
 };
 
@@ -41,6 +42,8 @@ class Context {
     int batch_tokens() const { return static_cast<int>(llama_n_batch(get())); }
     int cells() const { return static_cast<int>(llama_n_ctx(get())); }
     int session_tokens() const { return session_tokens_; }
+    // Most rows of logits of a step with drafts; 0: none, as what such a step adds to the KV could not be taken back.
+    int draft_rows() const { return draft_rows_; }
     bool unified() const { return unified_; }
     bool portable_kv() const { return portable_kv_; }
     // Whether memory holds what was said and nothing else. Recurrent models keep a state instead, which a step that does not
@@ -99,6 +102,7 @@ class Context {
     int sequences_ = 0;
     llama_seq_id scratch_ = -1; // with `pages`: empty but for the moment in which a range goes through it
     int session_tokens_ = 0;
+    int draft_rows_ = 0;
     double kv_bytes_per_token_ = 0;
     std::string kv_format_;
 };

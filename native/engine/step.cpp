@@ -26,11 +26,12 @@ bool Worker::step_together() {
     make_room();
     const std::vector<StepShare> shares = plan();
     if (shares.empty()) return !events_.empty();
+    draft(shares);
 
     const std::vector<Row> rows = fill_batch(shares);
     if (decode(shares) != Context::Decoded::ok) return true;
     const Clock::time_point decoded = Clock::now();
-    for (const Row& row : rows) choose_token(row);
+    for (const Row& row : rows) choose_tokens(row);
     count([&](Counters& c) { c.sample_ms += milliseconds(decoded, Clock::now()); });
     others_served();
     return true;
@@ -68,18 +69,22 @@ std::vector<Worker::Row> Worker::fill_batch(const std::vector<StepShare>& shares
         for (size_t i = from; i < to; i++) {
             context_.add(turn.target[i], static_cast<int>(i), share.sequence, complete && i + 1 == to);
         }
+        for (size_t i = 0; i < turn.draft.size(); i++) {
+            context_.add(turn.draft[i], static_cast<int>(to + i), share.sequence, true);
+        }
     }
     return rows;
 }
 
 Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
     std::set<uint32_t> requests;
-    int generating = 0;
+    int generating = 0, drafted = 0;
     for (const StepShare& share : shares) {
         requests.insert(at(share.sequence).turn->request);
         generating += at(share.sequence).generating();
+        drafted += static_cast<int>(at(share.sequence).turn->draft.size());
     }
-    const int prefilled = context_.batch_size() - generating;
+    const int prefilled = context_.batch_size() - generating - drafted;
 
     members_.begin(std::move(requests), gives_way_);
     std::string reason;
@@ -92,7 +97,7 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
     switch (result) {
     case Context::Decoded::ok:
         advance(shares);
-        learn(generating, prefilled, took);
+        learn(generating, drafted, prefilled, took);
         count([&](Counters& c) {
             c.steps++;
             c.generate_steps += generating > 0;
@@ -107,7 +112,8 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
         resynchronise(shares);
         break;
     case Context::Decoded::no_room: // our own count of cells says otherwise: somebody has to leave all the same
-        if (shares.size() == 1) end_for_lack_of_room(shares[0].sequence);
+        if (drafted > 0) may_draft_ = false;
+        else if (shares.size() == 1) end_for_lack_of_room(shares[0].sequence);
         else stow(youngest_of(shares));
         break;
     case Context::Decoded::failed: fail_members(shares, reason); break;
@@ -115,12 +121,13 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
     return result;
 }
 
-void Worker::learn(int generating, int prefilled, double milliseconds) {
+void Worker::learn(int generating, int drafted, int prefilled, double milliseconds) {
     if (reading_aside_ >= 0 || making_aside_.valid()) return; // not what anybody is used to
-    pace_.record(generating, prefilled, milliseconds);
+    if (drafted == 0) pace_.record(generating, prefilled, milliseconds);
     if (generating > 0 && prefilled > 0) return; // no two such steps are alike
-    const int before = thread_count_.current();
-    thread_count_.record(generating, generating > 0 ? milliseconds : milliseconds / prefilled, Clock::now());
+    if (generating > 0) draft_sizes_.record(generating, drafted, milliseconds);
+    const int before = thread_count_.current(), shape = drafted > 0 ? -(generating + drafted) : generating;
+    thread_count_.record(shape, generating > 0 ? milliseconds : milliseconds / prefilled, Clock::now());
     if (thread_count_.current() != before) use_threads();
 }
 
@@ -157,11 +164,21 @@ void Worker::fail_members(const std::vector<StepShare>& shares, const std::strin
     }
 }
 
-void Worker::choose_token(const Row& row) {
+// True: it is the one that was foreseen, and the turn goes on.
+bool Worker::choose_token(llama_seq_id id, int index, const llama_token* foreseen) {
     try {
-        take_token(row.sequence, at(row.sequence).turn->sampler->sample(context_.logits(row.index)));
+        Turn& turn = *at(id).turn;
+        const llama_token token = turn.sampler->sample(context_.logits(index));
+        const bool right = foreseen && token == *foreseen;
+        if (right) {
+            turn.accepted_tokens++;
+            count([](Counters& c) { c.accepted_tokens++; });
+        }
+        take_token(id, token);
+        return right && at(id).turn;
     } catch (...) {
-        finish(row.sequence, "error", current_failure());
+        finish(id, "error", current_failure());
+        return false;
     }
 }
 
@@ -207,7 +224,8 @@ void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> 
                             ran ? milliseconds(turn->submitted, turn->started) : 0,
                             spoke ? milliseconds(turn->started, turn->first_token) : 0,
                             spoke ? milliseconds(turn->submitted, turn->first_token) : 0,
-                            spoke ? milliseconds(turn->first_token, turn->last_token) : 0});
+                            spoke ? milliseconds(turn->first_token, turn->last_token) : 0,
+                            static_cast<int>(turn->drafted_tokens), static_cast<int>(turn->accepted_tokens)});
 }
 
 } // namespace llama_sessions

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "error.h"
+#include "prompt_lookup.h"
 #include "sampling.h"
 #include "stop.h"
 #include "utf8.h"
@@ -42,6 +43,7 @@ struct EndEvent {
     std::optional<Failure> failure;
     int prompt_tokens, cached_tokens, generated_tokens, kv_tokens;
     double wait_ms, prefill_ms, first_token_ms, generate_ms;
+    int drafted_tokens = 0, accepted_tokens = 0;
 };
 
 // Text of the reply on its way out: whole characters, nothing that may turn out to be part of a stop string. A token
@@ -91,6 +93,10 @@ struct Turn {
     size_t cached_tokens = 0; // of the prompt, that it had not to read
     Clock::time_point submitted = Clock::now();
     Clock::time_point started{}, first_token{}, last_token{};
+
+    PromptLookup lookup;
+    Tokens draft; // of the step that is being made
+    size_t drafted_tokens = 0, accepted_tokens = 0;
 
     size_t generated() const { return target.size() - prompt_tokens; }
 };

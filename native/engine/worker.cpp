@@ -46,7 +46,8 @@ Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options
                StepMembers& members)
     : model_(std::move(model)), options_(options), threads_(options.threads),
       context_(*model_, options, threads_, abort), members_(members), pace_(context_.batch_tokens()),
-      thread_count_(options.threads), sequences_(static_cast<size_t>(context_.sequences())), ledger_(sequences_.size()),
+      may_draft_(context_.draft_rows() > 0), thread_count_(options.threads),
+      sequences_(static_cast<size_t>(context_.sequences())), ledger_(sequences_.size()),
       may_read_aside_(context_.pages() && !has_accelerator()) {
     if (!context_.stateless()) members_.never_abort();
 }
@@ -136,6 +137,8 @@ std::map<std::string, double> Worker::stats() const {
             {"generateSteps", counters_.generate_steps},
             {"generatedSequences", counters_.generated_sequences},
             {"generatedTokens", counters_.generated_tokens},
+            {"draftedTokens", counters_.drafted_tokens},
+            {"acceptedTokens", counters_.accepted_tokens},
             {"prefilledTokens", counters_.prefilled_tokens},
             {"asideTokens", counters_.aside_tokens},
             {"cachedTokens", counters_.cached_tokens},

@@ -4,6 +4,7 @@
 #include "aside.h"
 #include "cell_ledger.h"
 #include "context.h"
+#include "draft_sizes.h"
 #include "model.h"
 #include "pace.h"
 #include "scheduler.h"
@@ -115,7 +116,7 @@ class Worker {
         bool takes_part() const { return turn && turn->admitted && !turn->follows; }
         size_t stowed_tokens() const;
     };
-    struct Row { // of the batch: whose logits it holds
+    struct Row { // of the batch: whose logits it holds; those of his draft come behind it
         llama_seq_id sequence;
         int index;
     };
@@ -167,15 +168,20 @@ class Worker {
     double usual_step_ms() const;
     void others_served();
 
+    // Tokens that are guessed ahead (drafts.cpp).
+    void draft(const std::vector<StepShare>& shares);
+    int useful_tokens(const Turn& turn) const;
+    void choose_tokens(const Row& row);
+
     // A step (step.cpp).
     std::vector<StepShare> plan();
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
     Context::Decoded decode(const std::vector<StepShare>& shares);
-    void learn(int generating, int prefilled, double milliseconds);
+    void learn(int generating, int drafted, int prefilled, double milliseconds);
     llama_seq_id youngest_of(const std::vector<StepShare>& shares) const;
     void advance(const std::vector<StepShare>& shares);
     void resynchronise(const std::vector<StepShare>& shares);
-    void choose_token(const Row& row);
+    bool choose_token(llama_seq_id sequence, int index, const llama_token* foreseen);
     void take_token(llama_seq_id sequence, llama_token token);
     void emit(Turn& turn, std::string text, Tokens tokens);
     void finish(llama_seq_id sequence, const char* reason, std::optional<Failure> failure = std::nullopt);
@@ -187,6 +193,8 @@ class Worker {
     Context context_;
     StepMembers& members_;
     Pace pace_;
+    DraftSizes draft_sizes_;
+    bool may_draft_;
     ThreadCount thread_count_;
     std::vector<Sequence> sequences_;
     CellLedger ledger_;
@@ -207,9 +215,10 @@ class Worker {
     Aside::Interlude interlude_ = [] { return true; };
 
     struct Counters {
-        double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, prefilled_tokens = 0,
-               aside_tokens = 0, cached_tokens = 0, shared_tokens = 0, stowed_turns = 0, aborted_steps = 0, threads = 0,
-               decode_ms = 0, sample_ms = 0, copy_ms = 0, copied_bytes = 0;
+        double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, drafted_tokens = 0,
+               accepted_tokens = 0, prefilled_tokens = 0, aside_tokens = 0, cached_tokens = 0, shared_tokens = 0,
+               stowed_turns = 0, aborted_steps = 0, threads = 0, decode_ms = 0, sample_ms = 0, copy_ms = 0,
+               copied_bytes = 0;
     };
     Counters counters_;
     mutable std::mutex counters_mutex_;

@@ -47,6 +47,7 @@ EngineOptions options_of(uint32_t sequences, uint32_t context_tokens, uint32_t b
     options.context.context_tokens = context_tokens;
     options.context.batch_tokens = batch_tokens;
     options.context.threads = 1;
+    options.context.speculation = false; // long turns are to be long: drafts_test.cpp has it on
     return options;
 }
 

@@ -1,7 +1,7 @@
 /**
  * What a session says does not depend on who else speaks, nor on where its KV has been: over random schedules of create,
- * send, cancel, park, save, resume, fork, rewind, expiry and restart, with pages that RAM and disk have no room for, every turn
- * equals the one that the same conversation gets alone.
+ * send, cancel, park, save, resume, fork, rewind, expiry and restart, with pages that RAM and disk have no room for, with and
+ * without speculation, every turn equals the one that the same conversation gets alone.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -63,6 +63,8 @@ interface Kept {
 }
 
 let crowd: Model;
+/** Another one after each restart. */
+let speculation: 'auto' | 'off' = 'auto';
 let alone: Model;
 let folder: string;
 /** Of all models that were the crowd. */
@@ -71,7 +73,7 @@ const stats: Record<string, number> = {};
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'llama-sessions-'));
   crowd = await loadCrowd();
-  alone = await loadModel(RECALL, { threads: 1, maxResident: 1 });
+  alone = await loadModel(RECALL, { threads: 1, maxResident: 1, speculation: 'off' });
 });
 
 afterAll(async () => {
@@ -79,7 +81,15 @@ afterAll(async () => {
   await alone.close();
   await rm(folder, { recursive: true });
   // Schedules that never move anything would prove nothing.
-  for (const what of ['parks', 'ramRestores', 'storeRestores', 'ramEvictions', 'sharedTokens', 'cancelledTurns'])
+  for (const what of [
+    'parks',
+    'ramRestores',
+    'storeRestores',
+    'ramEvictions',
+    'sharedTokens',
+    'cancelledTurns',
+    'acceptedTokens',
+  ])
     expect(stats[what], what).toBeGreaterThan(0);
   expect((stats['generatedSequences'] ?? 0) / (stats['generateSteps'] ?? 1)).toBeGreaterThan(1);
 });
@@ -93,6 +103,7 @@ function loadCrowd(): Promise<Model> {
     batchTokens: 64,
     store: folder,
     durability: 'none',
+    speculation,
     cache: { pageTokens: 16, ramBytes: 200_000, diskBytes: 400_000, restore: 'always' },
   });
 }
@@ -156,6 +167,7 @@ async function perform(step: Action, sessions: Session[], conversations: Kept[][
     case 'restart':
       await Promise.all(sessions.map((each) => each.save()));
       await closeCrowd();
+      speculation = speculation === 'auto' ? 'off' : 'auto';
       crowd = await loadCrowd();
       for (const [i, { id }] of sessions.entries()) sessions[i] = await crowd.resumeSession(id);
       return;
@@ -182,7 +194,8 @@ async function perform(step: Action, sessions: Session[], conversations: Kept[][
 /** The pool is small on purpose: a conversation may outgrow it, and then stays as it was. */
 function nothingWhenFull(error: unknown): Pick<Reply, 'text' | 'finishReason' | 'usage'> {
   if (!(error instanceof LlamaError) || error.code !== 'CONTEXT_FULL') throw error;
-  return { text: '', finishReason: 'cancelled', usage: { promptTokens: 0, cachedTokens: 0, generatedTokens: 0 } };
+  const usage = { promptTokens: 0, cachedTokens: 0, generatedTokens: 0, draftedTokens: 0, acceptedTokens: 0 };
+  return { text: '', finishReason: 'cancelled', usage };
 }
 
 async function cancelAfter(turn: Turn, pieces: number): Promise<void> {

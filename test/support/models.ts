@@ -5,11 +5,14 @@ import type { LoadOptions, Model, Session, Turn, TurnOptions } from '../../lib/i
 import { until, within } from './deadline.js';
 import { RECALL } from './recall.js';
 
-/** The recall model on one thread, as the machine may be busy; closed after the test. */
-export async function loadRecall(options: LoadOptions = {}): Promise<Model> {
+/**
+ * The recall model on one thread, as the machine may be busy, and without speculation, as long turns are to take long; closed
+ * after the test.
+ */
+export async function loadRecall(options: LoadOptions = {}, path: string = RECALL): Promise<Model> {
   const model = await within(
     'loadModel',
-    loadModel(RECALL, { threads: 1, contextTokens: 8192, maxResident: 4, ...options }),
+    loadModel(path, { threads: 1, contextTokens: 8192, maxResident: 4, speculation: 'off', ...options }),
   );
   // What it rejects with is the test's affair; here it only must not hang.
   onTestFinished(() =>

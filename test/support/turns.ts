@@ -5,7 +5,7 @@ export const piece = (text: string): Piece => ({ text, tokens: [text.length], ki
 export const reply = (text: string, finishReason: Reply['finishReason'] = 'stop'): Reply => ({
   text,
   finishReason,
-  usage: { promptTokens: 1, cachedTokens: 0, generatedTokens: 1 },
+  usage: { promptTokens: 1, cachedTokens: 0, generatedTokens: 1, draftedTokens: 0, acceptedTokens: 0 },
   timings: { queueMs: 0, restoreMs: 0, prefillMs: 0, firstTokenMs: 0, generateMs: 0, tokensPerSecond: 0 },
   dropped: [],
 });

@@ -83,6 +83,7 @@ export const load: Record<string, Wrong> = {
   threads: whole(0, 513),
   kvLayout: choice,
   kvType: choice,
+  speculation: choice,
   store: {
     types: [null, 1, true, () => 1, [], {}, { getRecord: 1 }, { getRecord() {}, putRecord() {}, deleteRecord() {} }],
     values: [''],

@@ -110,6 +110,7 @@ describe('what is refused, and how it is said', () => {
     [load, { contextTokens: NaN }, 'range', "contextTokens must be 'auto' or an integer from 1 to 2147483647, got NaN"],
     [load, { contextTokens: 0 }, 'range', "contextTokens must be 'auto' or an integer from 1 to 2147483647, got 0"],
     [load, { kvLayout: 'x' }, 'range', "kvLayout must be one of 'auto', 'unified', 'streams', got 'x'"],
+    [load, { speculation: 'on' }, 'range', "speculation must be one of 'auto', 'off', got 'on'"],
     [load, { kvType: 1 }, 'type', "kvType must be one of 'f16', 'q8_0', 'q4_0', got 1"],
     [
       load,

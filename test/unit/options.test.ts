@@ -20,6 +20,7 @@ describe('defaults', () => {
       threads: 0,
       unified: true,
       kvType: 'f16',
+      speculation: true,
       durability: 'always',
       ramBytes: 2 ** 30,
       pageTokens: 256,
@@ -88,6 +89,7 @@ describe('what was given arrives', () => {
       threads: 3,
       kvLayout: 'streams',
       kvType: 'q8_0',
+      speculation: 'off',
       store,
       durability: 'none',
       cache: { ramBytes: 0, pageTokens: 64, restore: 'always', idleMs: 0 },
@@ -97,7 +99,14 @@ describe('what was given arrives', () => {
     } as const;
     const { cache, kvLayout: _layout, ...same } = all;
     const { restore: _restore, ...budgets } = cache;
-    expect(resolveLoadOptions(all)).toEqual({ ...same, ...budgets, alwaysRestore: true, unified: false });
+    expect(resolveLoadOptions(all)).toEqual({
+      ...same,
+      ...budgets,
+      alwaysRestore: true,
+      unified: false,
+      speculation: false,
+    });
+    expect(resolveLoadOptions({ speculation: 'auto' }).speculation).toBe(true);
     expect(resolveLoadOptions({ cache: { restore: 'auto' } }).alwaysRestore).toBe(false);
     expect(resolveLoadOptions({ store: '/tmp/x', cache: { diskBytes: 0 } }).diskBytes).toBe(0);
     expect(resolveLoadOptions({ kvLayout: 'unified', store: '/tmp/x' })).toMatchObject({
