@@ -1,4 +1,5 @@
 /** Statistics, and the conditions under which they were taken. */
+import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 
 /**
@@ -47,3 +48,13 @@ export const machine = () => ({
   platform: `${process.platform}-${process.arch}`,
   node: process.version,
 });
+
+/** Of all that is compared, as it was asked for. */
+export function versions() {
+  const json = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
+  const rivals = Object.entries(json('package.json').dependencies).map(([name, version]) => `${name} ${version}`);
+  const ours = `llama-sessions ${json('../package.json').version}`;
+  return [ours, `llama.cpp ${json('../vendor/llama.cpp.json').version}`, ...rivals, `Node ${process.version}`].join(
+    ', ',
+  );
+}
