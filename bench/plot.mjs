@@ -12,7 +12,7 @@
  */
 
 const [WIDTH, HEIGHT] = [720, 400];
-const BOX = { left: 64, right: 540, top: 40, bottom: 350 };
+const BOX = { left: 64, right: 540, top: 50, bottom: 350 };
 const COLOURS = ['#2f81f7', '#d9730d', '#3fa55b', '#a371f7', '#d1495b', '#8a8a8a'];
 const STYLE =
   'text{font:13px system-ui,sans-serif;fill:#57606a}.t{font-weight:600;font-size:15px}.g{stroke:#8884;stroke-width:1}' +
@@ -35,9 +35,9 @@ export function linePlot({ title, x, y, logarithmic = false, series }) {
     true,
   );
   const body = [
-    text(BOX.left, 22, title, 'start', 't'),
+    text(BOX.left, 20, title, 'start', 't'),
     text((BOX.left + BOX.right) / 2, HEIGHT - 12, x),
-    text(BOX.left, BOX.top - 4, y, 'start'),
+    text(BOX.left, BOX.top - 8, y, 'start'),
     ...ticks(up.most).map((value) => {
       const at = up.place(value);
       return `<path class="g" d="M${BOX.left} ${at}H${BOX.right}"/>${text(BOX.left - 8, at + 4, short(value), 'end')}`;

@@ -15,6 +15,7 @@ import { linePlot } from './plot.mjs';
  * @property {string} model
  * @property {string} date
  * @property {number} threads
+ * @property {string} kvLayout
  * @property {boolean} quick
  * @property {number} repetitions
  * @property {string} cpu
@@ -80,7 +81,7 @@ function mergedOf(lines) {
   /** @type {Map<string, Found>} */
   const groups = new Map();
   for (const line of lines) {
-    const key = [line.case, line.model, line.threads, line.quick, line.cpu].join('|');
+    const key = [line.case, line.model, line.threads, line.kvLayout, line.quick, line.cpu].join('|');
     const before = groups.get(key);
     const rows = new Map([...(before?.rows ?? []), ...line.rows].map((row) => [rowName(row), row]));
     const notes = [...new Set([...(before?.notes ?? []), ...line.notes])];
@@ -88,10 +89,12 @@ function mergedOf(lines) {
   }
   const all = [...groups.values()];
   // What a quick run says is only of use while nobody has measured.
-  return all.filter(
-    (one) => !one.quick || !all.some((other) => other.case === one.case && other.model === one.model && !other.quick),
-  );
+  return all.filter((one) => !one.quick || !all.some((other) => nameOf(other) === nameOf(one) && !other.quick));
 }
+
+/** Of a section, and of its plots. @param {Found} found */
+const nameOf = ({ case: name, model, kvLayout }) =>
+  [name, model.replace(/\.gguf$/, ''), ...(kvLayout === 'auto' ? [] : [kvLayout])].join('-');
 
 /** @param {Row} row */
 const rowName = (row) => `${Object.values(row)[0]}|${row.who ?? ''}`;
@@ -117,16 +120,16 @@ function goalTable(found) {
 
 /** @param {Found} found @param {string} folder of the plots */
 function section(found, folder) {
-  const { case: name, about, model, threads, repetitions, quick, date, rows, notes } = found;
-  const title = `${name}-${model.replace(/\.gguf$/, '')}`;
+  const { case: name, about, model, threads, kvLayout, repetitions, quick, date, rows, notes } = found;
+  const layout = kvLayout === 'auto' ? '' : `, ours in the layout ${kvLayout}`;
   const quickly = quick ? '; a quick run: it shows that it works, its figures mean little' : '';
   const plots = plotsOf(found).map(([suffix, plot]) => {
-    const file = `${title}${suffix}.svg`;
+    const file = `${nameOf(found)}${suffix}.svg`;
     writeFileSync(join(folder, file), linePlot(plot));
     return `![${plot.title}](plots/${file})`;
   });
   return [
-    `## ${name}, ${model}`,
+    `## ${name}, ${model}${layout}`,
     `${about}.`,
     `${threads} threads, medians of ${repetitions} repetitions in turns, ${date.slice(0, 10)}${quickly}.`,
     ...plots,

@@ -32,7 +32,7 @@ function measureMemory(threads) {
 }
 
 /** What a model asks of the machine. @param {string} path */
-function needs(path) {
+export function needs(path) {
   const { metadata, tensors } = readHeader(path);
   const number = (/** @type {string} */ name) => {
     const architecture = metadata.get('general.architecture')?.value;

@@ -29,7 +29,7 @@ export async function run(settings) {
       Object.entries(runs).map(([who, found]) => [who, middle(found, ({ rate }) => rate)]),
     );
     result.rows.push(rowOf(sessions, runs, rates));
-    Object.assign(result.goals, goalsOf(sessions, rates, size));
+    Object.assign(result.goals, goalsOf(sessions, rates, size, settings.kvLayout));
     result.notes?.push(...failures(`${sessions} sessions`, runs));
   }
   return result;
@@ -77,19 +77,20 @@ function rowOf(sessions, runs, rates) {
 }
 
 /**
- * The layout that ours runs in is the limit it is held against.
+ * The limit it is held against is in the layout that ours runs in; what it chooses by itself is unified. What failed is not met.
  * @param {number} sessions
  * @param {Record<string, number>} rates
  * @param {'small' | 'large'} size
+ * @param {'unified' | 'streams'} [layout]
  */
-function goalsOf(sessions, rates, size) {
+function goalsOf(sessions, rates, size, layout = 'unified') {
   /** @type {Record<string, boolean>} */
   const goals = {};
-  const others = { ...rates, limit: rates['limit unified'] };
+  const others = { ...rates, limit: rates[`limit ${layout}`] };
   for (const [who, wanted] of Object.entries(GOALS[size])) {
     const times = /** @type {Record<string, number>} */ (wanted)[sessions] ?? /** @type {any} */ (wanted).all;
     if (!times || !(who in others)) continue;
-    goals[`${sessions} sessions: at least ${times} of ${who}`] = !(rates.ours / others[who] < times);
+    goals[`${sessions} sessions: at least ${times} of ${who}`] = rates.ours / others[who] >= times;
   }
   return goals;
 }

@@ -25,21 +25,21 @@ export async function open({ model, threads, batchTokens, sequences, tokensEach,
   );
   ended.catch(() => undefined);
   await Promise.race([ended, healthy(base)]);
-  const { build_info: version } = await post(base, '/props', undefined);
+  const { build_info: version } = await ask(base, '/props');
   return {
     version: String(version),
     queues: true,
-    count: async (text) => (await post(base, '/tokenize', { content: text, add_special: true })).tokens.length,
+    count: async (text) => (await ask(base, '/tokenize', { content: text, add_special: true })).tokens.length,
     speak: (turn) => stream(base, turn),
     async move(prompt) {
       const filename = `llama-server-${process.pid}.state`;
-      await post(base, '/completion', { prompt, n_predict: 1, id_slot: 0, cache_prompt: true, ignore_eos: true });
+      await ask(base, '/completion', { prompt, n_predict: 1, id_slot: 0, cache_prompt: true, ignore_eos: true });
       const saving = performance.now();
-      const { n_written: bytes } = await post(base, '/slots/0?action=save', { filename });
+      const { n_written: bytes } = await ask(base, '/slots/0?action=save', { filename });
       const saveMs = performance.now() - saving;
-      await post(base, '/slots/0?action=erase', {});
+      await ask(base, '/slots/0?action=erase', {});
       const restoring = performance.now();
-      await post(base, '/slots/0?action=restore', { filename });
+      await ask(base, '/slots/0?action=restore', { filename });
       return { saveMs, restoreMs: performance.now() - restoring, bytes };
     },
     close: async () => void server.kill(),
@@ -61,62 +61,63 @@ const freePort = () =>
 /** @param {Base} base */
 async function healthy(base) {
   for (;;) {
-    const { status } = await post(base, '/health', undefined).catch(() => ({ status: 'not there yet' }));
+    const { status } = await ask(base, '/health').catch(() => ({ status: 'not there yet' }));
     if (status === 'ok') return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
 /**
+ * The response to a GET, or to a POST of a body. The server closes a connection after each stream, which Node may notice only when
+ * it uses it again: then on another one.
  * @param {Base} base
  * @param {string} path
- * @param {object | undefined} body undefined: GET
- * @returns {Promise<any>}
+ * @param {object | undefined} body
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<import('node:http').IncomingMessage>}
  */
-function post(base, path, body) {
+function call(base, path, body, signal) {
   return new Promise((resolve, reject) => {
-    const call = request({ ...base, path, method: body ? 'POST' : 'GET' }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (part) => (text += part));
-      response.on('error', reject);
-      response.on('end', () => {
-        if (response.statusCode !== 200) reject(new Error(`${path}: ${response.statusCode} ${text}`));
-        else resolve(JSON.parse(text));
-      });
+    const asked = request({ ...base, path, method: body ? 'POST' : 'GET', signal }, resolve);
+    asked.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+      if (asked.reusedSocket && error.code === 'ECONNRESET') resolve(call(base, path, body, signal));
+      else reject(error);
     });
-    call.on('error', reject);
-    call.end(body && JSON.stringify(body));
+    asked.end(body && JSON.stringify(body));
   });
+}
+
+/** @param {Base} base @param {string} path @param {object} [body] undefined: GET @returns {Promise<any>} */
+async function ask(base, path, body) {
+  const response = await call(base, path, body);
+  let text = '';
+  for await (const part of response.setEncoding('utf8')) text += part;
+  if (response.statusCode !== 200) throw new Error(`${path}: ${response.statusCode} ${text}`);
+  return JSON.parse(text);
 }
 
 /**
  * Closing the connection is how a client cancels.
  * @param {Base} base
  * @param {import('../contestant.mjs').TurnOptions} turn
- * @returns {Promise<void>}
  */
-function stream(base, { prompt, maxTokens, onPiece, signal }) {
+async function stream(base, { prompt, maxTokens, onPiece, signal }) {
   const body = { prompt, n_predict: maxTokens, temperature: 0, ignore_eos: true, stream: true };
   const more = { cache_prompt: false, return_tokens: true, samplers: ['temperature'] };
-  return new Promise((resolve, reject) => {
-    const call = request({ ...base, path: '/completion', method: 'POST', signal }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (/** @type {string} */ part) => {
-        const events = (text + part).split('\n\n');
-        text = /** @type {string} */ (events.pop());
-        for (const event of events) {
-          if (!event.startsWith('data: {')) continue;
-          const { tokens, error } = JSON.parse(event.slice(6));
-          if (error) reject(new Error(error.message));
-          else if (tokens.length > 0) onPiece(tokens.length);
-        }
-      });
-      response.on('end', () => (response.statusCode === 200 ? resolve() : reject(new Error(text))));
-      response.on('error', (error) => (signal?.aborted ? resolve() : reject(error)));
-    });
-    call.on('error', (error) => (signal?.aborted ? resolve() : reject(error)));
-    call.end(JSON.stringify({ ...body, ...more }));
-  });
+  try {
+    const response = await call(base, '/completion', { ...body, ...more }, signal);
+    let text = '';
+    for await (const part of response.setEncoding('utf8')) {
+      const events = (text + part).split('\n\n');
+      text = events.pop() ?? '';
+      for (const event of events) {
+        if (!event.startsWith('data: {')) continue;
+        const { tokens } = JSON.parse(event.slice(6));
+        if (tokens.length > 0) onPiece(tokens.length);
+      }
+    }
+    if (response.statusCode !== 200 || text) throw new Error(`/completion: ${response.statusCode} ${text}`);
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
 }

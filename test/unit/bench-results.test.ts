@@ -14,6 +14,7 @@ const conditions = {
   about: 'how fast',
   model: 'some.gguf',
   threads: 2,
+  kvLayout: 'auto',
   quick: false,
   repetitions: 3,
   cpu: 'a processor',
