@@ -17,6 +17,9 @@ export function quantile(values, fraction) {
 /** @param {number[]} values */
 export const median = (values) => quantile(values, 0.5);
 
+/** @param {number[]} values */
+export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /** @param {number[]} times ascending */
 export const gaps = (times) => times.slice(1).map((time, i) => time - times[i]);
 

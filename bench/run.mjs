@@ -22,6 +22,8 @@ import { BATCH_TOKENS } from './sessions.mjs';
  * @property {import('./report.mjs').Row[]} rows the first column names the row
  * @property {Record<string, boolean>} goals what must hold, and whether it did
  * @property {string[]} [notes] what failed, and why
+ *
+ * A case exports `about`, `run(settings)` and, where it takes long, `parts(settings)`: the settings of its parts.
  */
 
 const CASES = [
@@ -100,35 +102,39 @@ function settingsOf(shape) {
 async function runCases(names, folder, shape = values.shape) {
   const settings = settingsOf(shape);
   endProgress();
-  const { threads, quick, repetitions } = settings;
-  const conditions = {
-    model: basename(settings.model),
-    threads,
-    quick,
-    repetitions,
-    ...machine(),
-    versions: versions(),
-  };
+  const { threads, kvLayout = 'auto', quick, repetitions } = settings;
+  const shown = { model: basename(settings.model), threads, kvLayout, quick, repetitions };
+  const conditions = { ...shown, ...machine(), versions: versions() };
   if (!values.json) console.log(table([conditions]));
   if (folder) mkdirSync(folder, { recursive: true });
   for (const name of names) {
-    const { about, run } = await import(`./cases/${name}.mjs`);
+    const { about, run, parts } = await import(`./cases/${name}.mjs`);
     progress(name);
-    /** @type {Result} */
-    const { rows, goals, notes = [] } = await run(settings);
-    endProgress();
-    if (Object.values(goals).includes(false)) process.exitCode = 1;
-    const date = new Date().toISOString();
-    const line = JSON.stringify({ case: name, about, date, ...conditions, rows, goals, notes });
-    if (folder) appendFileSync(join(folder, `${name}.jsonl`), `${line}\n`);
-    if (values.json) {
-      console.log(line);
-    } else {
-      const verdicts = Object.entries(goals).map(([goal, met]) => `${met ? 'met   ' : 'MISSED'} ${goal}`);
-      console.log(['', `${name}: ${about}`, table(rows), ...notes, ...verdicts].join('\n'));
+    /** @type {Required<Result>} */
+    const all = { rows: [], goals: {}, notes: [] };
+    for (const part of parts?.(settings) ?? [settings]) {
+      /** @type {Result} */
+      const { rows, goals, notes = [] } = await run(part);
+      all.rows.push(...rows);
+      all.notes.push(...notes);
+      Object.assign(all.goals, goals);
+      // Each part at once: what has been measured is not lost when the run is interrupted.
+      if (folder)
+        appendFileSync(join(folder, `${name}.jsonl`), lineOf(name, about, conditions, { rows, goals, notes }));
     }
+    endProgress();
+    if (Object.values(all.goals).includes(false)) process.exitCode = 1;
+    if (values.json) process.stdout.write(lineOf(name, about, conditions, all));
+    else console.log(['', `${name}: ${about}`, table(all.rows), ...all.notes, ...verdicts(all)].join('\n'));
   }
 }
+
+/** @param {string} name @param {string} about @param {object} conditions @param {Result} result */
+const lineOf = (name, about, conditions, result) =>
+  `${JSON.stringify({ case: name, about, date: new Date().toISOString(), ...conditions, ...result })}\n`;
+
+/** @param {Result} result */
+const verdicts = ({ goals }) => Object.entries(goals).map(([goal, met]) => `${met ? 'met   ' : 'MISSED'} ${goal}`);
 
 /** @param {string | undefined} given */
 async function report(given) {

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { commonRate } from './arrivals.mjs';
-import { gaps, median, quantile, sleep } from './measure.mjs';
+import { gaps, mean, median, quantile, sleep } from './measure.mjs';
 
 /** @typedef {import('./contestant.mjs').Prepared} Contestant */
 /** @typedef {import('./arrivals.mjs').Arrivals} Arrivals */
@@ -136,7 +136,8 @@ export async function gap(contestant, { speakers, prefillTokens, maxTokens, usua
   const to = performance.now();
   leaving.abort();
   await Promise.race([Promise.all(turns), sleep(2000)]);
-  const usual = median(replies.flatMap(({ times }) => gaps(times.filter((time) => time <= from)).slice(1)));
+  // The mean: where pieces of two steps arrive together, every other gap is none.
+  const usual = mean(replies.flatMap(({ times }) => gaps(times.filter((time) => time <= from)).slice(1)));
   // A gap counts where it ends: the first one beside the prefill begins before it.
   const during = replies.flatMap(({ times }) => gaps(times).filter((_, i) => times[i + 1] > from && times[i] < to));
   if (during.length === 0)

@@ -18,21 +18,26 @@ const GOALS = {
   small: { limit: { 32: 0.85 }, 'node-llama-cpp': { 32: 3 } },
 };
 
-/** @param {Settings} settings */
+/** One for each number of sessions. @param {Settings} settings @returns {Settings[]} */
+export const parts = (settings) =>
+  (settings.sessions ?? (settings.quick ? [1, 8] : [1, 2, 4, 8, 16, 32])).map((count) => ({
+    ...settings,
+    sessions: [count],
+  }));
+
+/** @param {Settings} settings one of the parts */
 export async function run(settings) {
-  /** @type {import('../run.mjs').Result} */
-  const result = { rows: [], goals: {}, notes: [] };
+  const [sessions] = /** @type {number[]} */ (settings.sessions);
   const size = statSync(settings.model).size < SMALL_MODEL ? 'small' : 'large';
-  for (const sessions of settings.sessions ?? (settings.quick ? [1, 8] : [1, 2, 4, 8, 16, 32])) {
-    const runs = await measure(settings, sessions, size);
-    const rates = Object.fromEntries(
-      Object.entries(runs).map(([who, found]) => [who, middle(found, ({ rate }) => rate)]),
-    );
-    result.rows.push(rowOf(sessions, runs, rates));
-    Object.assign(result.goals, goalsOf(sessions, rates, size, settings.kvLayout));
-    result.notes?.push(...failures(`${sessions} sessions`, runs));
-  }
-  return result;
+  const runs = await measure(settings, sessions, size);
+  const rates = Object.fromEntries(
+    Object.entries(runs).map(([who, found]) => [who, middle(found, ({ rate }) => rate)]),
+  );
+  return {
+    rows: [rowOf(sessions, runs, rates)],
+    goals: goalsOf(sessions, rates, size, settings.kvLayout),
+    notes: failures(`${sessions} sessions`, runs),
+  };
 }
 
 /**
