@@ -108,7 +108,10 @@ export async function measurePrefillLimit({ model, threads, batchTokens, promptT
  * @returns {Promise<any[]>}
  */
 async function jsonLines(tool, args) {
-  const { stdout } = await promisify(execFile)(await buildTool(tool), args.flat().map(String), { maxBuffer: 1 << 26 });
+  const running = promisify(execFile)(await buildTool(tool), args.flat().map(String), { maxBuffer: 1 << 26 });
+  const end = () => running.child.kill();
+  process.once('exit', end);
+  const { stdout } = await running.finally(() => process.off('exit', end));
   const lines = stdout.split('\n').filter((text) => text.startsWith('{'));
   if (lines.length === 0) throw new Error(`${tool} gave no result`);
   return lines.map((line) => JSON.parse(line));

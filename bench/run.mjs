@@ -105,7 +105,7 @@ async function runCases(names, folder, shape = values.shape) {
   const { threads, kvLayout = 'auto', quick, repetitions } = settings;
   const shown = { model: basename(settings.model), threads, kvLayout, quick, repetitions };
   const conditions = { ...shown, ...machine(), versions: versions() };
-  if (!values.json) console.log(table([conditions]));
+  if (!values.json) console.log(`${table([{ ...shown, ...machine() }])}\n${versions()}`);
   if (folder) mkdirSync(folder, { recursive: true });
   for (const name of names) {
     const { about, run, parts } = await import(`./cases/${name}.mjs`);
