@@ -24,11 +24,13 @@ export function promptText(seed, tokens) {
 
 /**
  * Tokens per second while all of them were generating: from the last one's first piece to the first one's last.
+ * NaN: they never were.
  * @param {Arrivals[]} replies
  */
 export function commonRate(replies) {
   const from = Math.max(...replies.map(({ times }) => times[0]));
   const to = Math.min(...replies.map(({ times }) => /** @type {number} */ (times.at(-1))));
+  if (to <= from) return NaN;
   let tokens = 0;
   for (const { times, tokens: counts } of replies) {
     counts.forEach((count, i) => (tokens += times[i] > from && times[i] <= to ? count : 0));

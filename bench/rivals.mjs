@@ -73,8 +73,14 @@ export function inTurns(settings, title, task, room, options, others = {}) {
   return interleave(settings.repetitions, Object.fromEntries(announced));
 }
 
-/** The median of what the runs found that did not fail; NaN: all did. @param {any[]} runs @param {(found: any) => number} value */
-export const middle = (runs, value) => median(runs.filter(({ failed }) => !failed).map(value));
+/** The median of what was found by the runs that did not fail; NaN: all did. @param {any[]} runs @param {(found: any) => number} value */
+export const middle = (runs, value) =>
+  median(
+    runs
+      .filter(({ failed }) => !failed)
+      .map(value)
+      .filter(Number.isFinite),
+  );
 
 /**
  * Says which runs failed, and why.

@@ -52,8 +52,10 @@ export async function throughput(contestant, { sessions, promptTokens, maxTokens
   const [cpuUs, seconds] = [threadCpuUs() - cpuBefore, (performance.now() - from) / 1000];
   const loop = await watched();
   const begun = Math.max(...replies.map(({ times }) => times[0]));
+  const rate = commonRate(replies);
+  if (Number.isNaN(rate)) throw new Error('they never spoke all together');
   return {
-    rate: commonRate(replies),
+    rate,
     prefillRate: (prefilled / (begun - began)) * 1000,
     usPerPiece: cpuUs / (pieces() - piecesBefore),
     threadLoad: cpuUs / 1e6 / seconds,
