@@ -95,20 +95,23 @@ function watch(addon) {
   /** @type {number[]} */
   let ids = [];
   const [addToBatch, decodeBatch] = [addon.addToBatch.bind(addon), addon.decodeBatch.bind(addon)];
-  addon.addToBatch = (/** @type {number} */ id, /** @type {any[]} */ ...more) => {
-    ids.push(id);
-    return addToBatch(id, ...more);
+  const counting = {
+    addToBatch: (/** @type {number} */ id, /** @type {any[]} */ ...more) => {
+      ids.push(id);
+      return addToBatch(id, ...more);
+    },
+    decodeBatch: async () => {
+      const mine = ids;
+      ids = [];
+      const began = performance.now();
+      await decodeBatch();
+      if (seen.ended) return;
+      seen.batches++;
+      seen.sequences += mine.length;
+      seen.runs += mine.filter((id, i) => i === 0 || id !== mine[i - 1] + 1).length;
+      seen.decodeMs += performance.now() - began;
+    },
   };
-  addon.decodeBatch = async () => {
-    const mine = ids;
-    ids = [];
-    const began = performance.now();
-    await decodeBatch();
-    if (seen.ended) return;
-    seen.batches++;
-    seen.sequences += mine.length;
-    seen.runs += mine.filter((id, i) => i === 0 || id !== mine[i - 1] + 1).length;
-    seen.decodeMs += performance.now() - began;
-  };
+  for (const [name, value] of Object.entries(counting)) Object.defineProperty(addon, name, { value });
   return seen;
 }
