@@ -30,6 +30,7 @@ import { promptText } from './arrivals.mjs';
  * @property {(text: string) => Promise<number>} count tokens
  * @property {(turn: TurnOptions) => Promise<void>} speak greedy, past end tokens; resolves when it has ended or was cancelled
  * @property {(prompt: string) => Promise<Moved>} [move] a session with this prompt: saved, forgotten, restored
+ * @property {() => number} [threads] that the last step used, where that may be fewer than it was given
  * @property {() => Promise<void>} close
  *
  * @typedef {Contestant & { text: (seed: number, tokens: number) => string }} Prepared `text`: a prompt of about so many tokens

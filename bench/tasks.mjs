@@ -49,6 +49,7 @@ export async function throughput(contestant, { sessions, promptTokens, maxTokens
   await Promise.race([all, untilAll(replies, 1)]);
   const [cpuBefore, piecesBefore, from] = [threadCpuUs(), pieces(), performance.now()];
   await Promise.race([all, sleep(windowMs)]);
+  const threads = contestant.threads?.();
   const [cpuUs, seconds] = [threadCpuUs() - cpuBefore, (performance.now() - from) / 1000];
   const loop = await watched();
   const begun = Math.max(...replies.map(({ times }) => times[0]));
@@ -59,6 +60,7 @@ export async function throughput(contestant, { sessions, promptTokens, maxTokens
     prefillRate: (prefilled / (begun - began)) * 1000,
     usPerPiece: cpuUs / (pieces() - piecesBefore),
     threadLoad: cpuUs / 1e6 / seconds,
+    threads,
     loop,
   };
 }

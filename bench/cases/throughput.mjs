@@ -36,7 +36,7 @@ export async function run(settings) {
   return {
     rows: [rowOf(sessions, runs, rates)],
     goals: goalsOf(sessions, rates, size, settings.kvLayout),
-    notes: failures(`${sessions} sessions`, runs),
+    notes: [...failures(`${sessions} sessions`, runs), ...disturbed(sessions, runs.ours, settings)],
   };
 }
 
@@ -57,6 +57,17 @@ function measure(settings, sessions, size) {
   for (const kvLayout of LAYOUTS)
     limits[`limit ${kvLayout}`] = () => attempt(() => measureLimit({ ...limit, kvLayout }));
   return inTurns(settings, `throughput of ${sessions} sessions`, 'throughput', room, task, limits);
+}
+
+/**
+ * Ours leaves a core to programs that want it; the others go on spinning. Then the run is no comparison.
+ * @param {number} sessions
+ * @param {any[]} ours
+ * @param {Settings} settings
+ */
+function disturbed(sessions, ours, { threads }) {
+  const count = ours.filter((found) => found.threads < threads).length;
+  return count > 0 ? [`${sessions} sessions: other programs wanted the cores in ${count} runs of ours`] : [];
 }
 
 /**

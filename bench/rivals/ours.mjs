@@ -42,6 +42,7 @@ export async function open({ model: path, threads, batchTokens, sequences, token
       const { restoreMs } = (await session.complete(prompt, turn)).timings;
       return { saveMs, restoreMs, bytes };
     },
+    threads: () => model.stats().threads,
     close: () => model.close(),
   };
 }
