@@ -1,6 +1,9 @@
 /**
- * The limit that throughput is measured against: llama.cpp's own `llama-batched-bench`, built from the same sources with the
- * same options as the addon. It decodes random tokens and does nothing else: no sampling, no text, nobody joins or leaves.
+ * The limits that all are measured against, and llama-server: llama.cpp's own programs, built from the same sources with the
+ * same options as the addon. `llama-batched-bench` decodes random tokens for N sequences and does nothing else: no sampling, no
+ * text, nobody joins or leaves. `llama-bench` reads one prompt.
+ *
+ *     node bench/limit.mjs    builds them all: some ten minutes, goes on where it was interrupted
  */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -10,9 +13,9 @@ import { promisify } from 'node:util';
 
 const SOURCE = fileURLToPath(new URL('../vendor/llama.cpp', import.meta.url));
 const BUILD = fileURLToPath(new URL('../build/limit', import.meta.url));
-const TARGET = 'llama-batched-bench';
+const TOOLS = ['llama-batched-bench', 'llama-bench', 'llama-server'];
 
-/** What CMakeLists.txt sets for the addon, and the tools, of which only one is built. */
+/** What CMakeLists.txt sets for the addon, and the tools, of which only those are built that are asked for. */
 const OPTIONS = {
   CMAKE_BUILD_TYPE: 'Release',
   CMAKE_POSITION_INDEPENDENT_CODE: 'ON',
@@ -25,9 +28,10 @@ const OPTIONS = {
   LLAMA_BUILD_TOOLS: 'ON',
   LLAMA_BUILD_TESTS: 'OFF',
   LLAMA_BUILD_EXAMPLES: 'OFF',
-  LLAMA_BUILD_SERVER: 'OFF',
+  LLAMA_BUILD_SERVER: 'ON',
   LLAMA_BUILD_APP: 'OFF',
   LLAMA_BUILD_UI: 'OFF',
+  LLAMA_USE_PREBUILT_UI: 'OFF',
   LLAMA_OPENSSL: 'OFF',
   LLAMA_SUBPROCESS: 'OFF',
 };
@@ -45,7 +49,9 @@ const OPTIONS = {
  * @property {number} [gpuLayers]
  */
 
-/** @typedef {{ prefillPerSecond: number, generatePerSecond: number }} Limit tokens, all sequences together */
+/** @typedef {{ prefillRate: number, rate: number }} Limit tokens per second, all sequences together */
+
+export const LAYOUTS = /** @type {const} */ (['unified', 'streams']);
 
 /**
  * One process per measurement: in the streams layout the pool is divided by the largest number of sequences of the run.
@@ -71,29 +77,79 @@ export async function measureLimit(options) {
     options.kvLayout === 'streams' ? [] : ['-kvu'],
     ['--output-format', 'jsonl'],
   ];
-  const { stdout } = await promisify(execFile)(await buildLimit(), args.flat().map(String), { maxBuffer: 1 << 26 });
-  const line = stdout.split('\n').find((text) => text.startsWith('{'));
-  if (!line) throw new Error(`${TARGET} gave no result`);
-  const result = JSON.parse(line);
-  return { prefillPerSecond: result.speed_pp, generatePerSecond: result.speed_tg };
+  const result = (await jsonLines('llama-batched-bench', args))[0];
+  return { prefillRate: result.speed_pp, rate: result.speed_tg };
 }
 
-/** @type {Promise<string> | undefined} */
-let building;
-
-/** The path of the binary, built on first use: some five minutes on two cores. */
-export function buildLimit() {
-  return (building ??= build());
+/**
+ * Tokens per second of one prompt, alone, with an empty KV cache.
+ * @param {{ model: string, threads: number, batchTokens: number, promptTokens: number, repetitions?: number }} options
+ * @returns {Promise<number>}
+ */
+export async function measurePrefillLimit({ model, threads, batchTokens, promptTokens, repetitions = 1 }) {
+  const args = [
+    ['-m', model],
+    ['-t', threads],
+    ['-b', batchTokens],
+    ['-ub', batchTokens],
+    ['-p', promptTokens],
+    ['-n', 0],
+    ['-r', repetitions],
+    ['-ngl', 0],
+    ['-fa', 1],
+    ['-o', 'jsonl'],
+  ];
+  return (await jsonLines('llama-bench', args))[0].avg_ts;
 }
 
-async function build() {
-  const binary = join(BUILD, 'bin', process.platform === 'win32' ? `${TARGET}.exe` : TARGET);
+/**
+ * @param {string} tool
+ * @param {(string | number)[][]} args
+ * @returns {Promise<any[]>}
+ */
+async function jsonLines(tool, args) {
+  const running = promisify(execFile)(await buildTool(tool), args.flat().map(String), { maxBuffer: 1 << 26 });
+  const end = () => running.child.kill();
+  process.once('exit', end);
+  const { stdout } = await running.finally(() => process.off('exit', end));
+  const lines = stdout.split('\n').filter((text) => text.startsWith('{'));
+  if (lines.length === 0) throw new Error(`${tool} gave no result`);
+  return lines.map((line) => JSON.parse(line));
+}
+
+/**
+ * A tool that can't be built or run is a failed measurement, not the end of the bench.
+ * @template Found
+ * @param {() => Promise<Found>} measure
+ */
+export const attempt = (measure) =>
+  measure().catch((/** @type {Error} */ error) => ({ failed: error.message.split('\n')[0] }));
+
+/** @type {Map<string, Promise<string>>} */
+const building = new Map();
+
+/**
+ * The path of the binary, built on first use: some five minutes on two cores for the first one.
+ * @param {string} tool
+ */
+export function buildTool(tool) {
+  const built = building.get(tool) ?? build(tool);
+  building.set(tool, built);
+  return built;
+}
+
+/** Where the tool is once it has been built. @param {string} tool */
+export const builtTool = (tool) => join(BUILD, 'bin', process.platform === 'win32' ? `${tool}.exe` : tool);
+
+/** @param {string} tool */
+async function build(tool) {
+  const binary = builtTool(tool);
   if (existsSync(binary)) return binary;
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const options = Object.entries(OPTIONS).map(([name, value]) => `-D${name}=${value}`);
-  process.stderr.write(`building ${TARGET}, once, in build/limit; some minutes\n`);
+  process.stderr.write(`building ${tool}, once, in build/limit; some minutes\n`);
   await run('cmake', ['-S', SOURCE, '-B', BUILD, ...ninja, ...options]);
-  await run('cmake', ['--build', BUILD, '--config', 'Release', '--target', TARGET, '--parallel', '2']);
+  await run('cmake', ['--build', BUILD, '--config', 'Release', '--target', tool, '--parallel', '2']);
   return binary;
 }
 
@@ -111,4 +167,4 @@ function run(command, args) {
   });
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(await buildLimit());
+if (process.argv[1] === fileURLToPath(import.meta.url)) for (const tool of TOOLS) console.log(await buildTool(tool));

@@ -1,4 +1,5 @@
 /** Statistics, and the conditions under which they were taken. */
+import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 
 /**
@@ -15,6 +16,9 @@ export function quantile(values, fraction) {
 
 /** @param {number[]} values */
 export const median = (values) => quantile(values, 0.5);
+
+/** @param {number[]} values */
+export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** @param {number[]} times ascending */
 export const gaps = (times) => times.slice(1).map((time, i) => time - times[i]);
@@ -47,3 +51,13 @@ export const machine = () => ({
   platform: `${process.platform}-${process.arch}`,
   node: process.version,
 });
+
+/** Of all that is compared, as it was asked for. */
+export function versions() {
+  const json = (/** @type {string} */ path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
+  const rivals = Object.entries(json('package.json').dependencies).map(([name, version]) => `${name} ${version}`);
+  const ours = `llama-sessions ${json('../package.json').version}`;
+  return [ours, `llama.cpp ${json('../vendor/llama.cpp.json').version}`, ...rivals, `Node ${process.version}`].join(
+    ', ',
+  );
+}

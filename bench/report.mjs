@@ -10,9 +10,15 @@ export function table(rows) {
   return cells.map((line) => line.map((cell, i) => cell.padStart(widths[i])).join('   ')).join('\n');
 }
 
-/** One line that is overwritten, or nothing where nobody watches. @param {string} text */
+let last = { kind: '', at: 0 };
+
+/** One line that is overwritten. Where nobody watches, lines: those that differ in numbers only are one in ten seconds. @param {string} text */
 export function progress(text) {
-  if (process.stderr.isTTY) process.stderr.write(`\r${text}\x1b[K`);
+  if (process.stderr.isTTY) return void process.stderr.write(`\r${text}\x1b[K`);
+  const [kind, at] = [text.replaceAll(/\d+/g, ''), performance.now()];
+  if (!text || (kind === last.kind && at - last.at < 10_000)) return;
+  last = { kind, at };
+  process.stderr.write(`${new Date().toTimeString().slice(0, 8)} ${text}\n`);
 }
 
 export const endProgress = () => progress('');

@@ -1,5 +1,6 @@
-import { gaps, median, round, sleep } from '../measure.mjs';
+import { gaps, median, quantile, round, sleep } from '../measure.mjs';
 import { progress } from '../report.mjs';
+import { failures, inTurns } from '../rivals.mjs';
 import { arrivalsOf, deleteSessions, greedy, openModel, openSessions, promptTokens } from '../sessions.mjs';
 
 /** @typedef {import('../sessions.mjs').Settings} Settings */
@@ -13,9 +14,57 @@ const PROBE_TOKENS = 8;
 
 /** @param {Settings} settings */
 export async function run(settings) {
-  const repetitions = settings.quick ? 2 : 5;
+  const repetitions = settings.quick ? 2 : 20;
   const rows = [await queued(settings, repetitions), ...(await running(settings, repetitions))];
-  return { rows, goals: { 'resolved within two steps': rows.every((row) => Number(row['in steps']) <= 2) } };
+  const beside = await besideRivals(settings);
+  return {
+    rows: [...rows, ...beside.rows],
+    goals: { 'resolved within two steps': rows.every((row) => Number(row['in steps']) <= 2) },
+    notes: beside.notes,
+  };
+}
+
+/**
+ * All of them looked at from outside, ours too. A contestant's turn counts as ended when it says so.
+ * @param {Settings} settings
+ */
+async function besideRivals(settings) {
+  const once = { ...settings, repetitions: 1 };
+  const times = settings.quick ? 2 : 10;
+  const long = settings.quick ? 2000 : PREFILL_TOKENS;
+  const room = { sequences: 2, tokensEach: long + 1024 };
+  const phases = {
+    'in the queue': () =>
+      inTurns(
+        once,
+        'cancel in the queue',
+        'cancelQueued',
+        { sequences: 1, tokensEach: 8192 },
+        { times, maxTokens: 6000, afterMs: 50 },
+      ),
+    'in prefill': () =>
+      inTurns(once, 'cancel in prefill', 'cancel', room, {
+        times,
+        promptTokens: long,
+        maxTokens: 8,
+        afterMs: settings.quick ? 100 : 500,
+      }),
+    'in generation': () =>
+      inTurns(once, 'cancel in generation', 'cancel', room, { times, promptTokens: 64, maxTokens: long, afterMs: 500 }),
+  };
+  const [rows, notes] = [/** @type {import('../report.mjs').Row[]} */ ([]), /** @type {string[]} */ ([])];
+  for (const [phase, compare] of Object.entries(phases)) {
+    const runs = await compare();
+    notes.push(...failures(`cancel ${phase}`, runs));
+    for (const [who, [found]] of Object.entries(runs)) {
+      rows.push(
+        found.failed
+          ? { cancelled: `${phase}, ${who}`, 'resolved ms': 'failed' }
+          : row(`${phase}, ${who}`, NaN, found.resolved, found.free ?? []),
+      );
+    }
+  }
+  return { rows, notes };
 }
 
 /**
@@ -67,7 +116,7 @@ async function running(settings, repetitions) {
       const turn = session.complete(promptTokens(model, promptLength, seed++), greedy(4000));
       const before = model.stats().steps;
       const begun = performance.now();
-      await sleep(1000 + 200 * i); // well inside: the prefill takes several seconds, the generation goes on for thousands of tokens
+      await sleep(1000 + 200 * (i % 5)); // well inside: the prefill takes several seconds, the generation goes on for thousands of tokens
       steps.push((performance.now() - begun) / (model.stats().steps - before));
       const probed = probe(model, seed++);
       resolved.push(await timeToCancel(turn));
@@ -112,6 +161,7 @@ const row = (cancelled, step, resolved, free) => ({
   cancelled,
   'step ms': round(step),
   'resolved ms': round(median(resolved)),
+  p99: round(quantile(resolved, 0.99)),
   'at most': round(Math.max(...resolved)),
   'in steps': round(Math.max(...resolved) / step),
   'free for others after ms': round(median(free)),

@@ -1,85 +1,63 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { namedModel } from '../generate-model.mjs';
 import { round, sleep } from '../measure.mjs';
 import { progress } from '../report.mjs';
-import { arrivalsOf, deleteSessions, greedy, openModel, openSessions, promptTokens } from '../sessions.mjs';
+import { failures, inTurns, middle } from '../rivals.mjs';
+import { watchLoop } from '../tasks.mjs';
 
 /** @typedef {import('../sessions.mjs').Settings} Settings */
+/** @typedef {{ p50: number, p99: number, max: number }} Delay */
 
 export const about = 'delay of the event loop in milliseconds (timer of 1 ms: an idle one shows about 1)';
 
-const SESSIONS = 32;
+const GOAL_MS = 2;
 
 /** @param {Settings} settings */
 export async function run(settings) {
-  // Short steps are the hard case: the smaller model makes an order of magnitude more events.
-  const small = namedModel('15m');
+  const sessions = settings.sessions?.at(-1) ?? 32;
+  const watched = await watchLoop();
+  await sleep(settings.quick ? 1000 : 3000);
+  const idle = await watched();
   const large = namedModel('500mb', (fraction) => progress(`making the 500 MB model: ${Math.round(fraction * 100)} %`));
-  const rows = [
-    await delayOf('idle', () => sleep(settings.quick ? 1000 : 3000)),
-    await streaming(`${SESSIONS} sessions stream`, settings, settings.quick ? 16 : 64),
-    await streaming(`${SESSIONS} sessions stream, 15M model`, { ...settings, model: small }, settings.quick ? 64 : 256),
-    await loading('loading 500 MB', { ...settings, model: large }),
+  // Short steps are the hard case: the small model makes an order of magnitude more pieces.
+  const speaking = await stream(settings, `${sessions} sessions stream`, sessions, settings.quick ? 16 : 64);
+  const small = { ...settings, model: namedModel('15m') };
+  const chatter = await stream(small, `${sessions} sessions stream, 15M model`, sessions, settings.quick ? 64 : 256);
+  const loading = await stream({ ...settings, model: large }, 'loading 500 MB', 1, 1);
+  const groups = [
+    speaking,
+    chatter,
+    { ...loading, delayOf: (/** @type {any} */ { opened }) => /** @type {Delay} */ (opened) },
   ];
-  return { rows, goals: {} };
-}
-
-/**
- * @param {string} name
- * @param {Settings} settings
- * @param {number} maxTokens
- */
-async function streaming(name, settings, maxTokens) {
-  progress(name);
-  const model = await openModel(settings, { maxResident: SESSIONS, contextTokens: SESSIONS * (32 + maxTokens) + 1024 });
-  const sessions = await openSessions(model, SESSIONS);
-  const prompts = sessions.map((_, i) => promptTokens(model, 32, i));
-  let tokens = 0;
-  const result = await delayOf(name, async () => {
-    await Promise.all(
-      sessions.map((session, i) =>
-        arrivalsOf(session.complete(prompts[i], greedy(maxTokens)), (reply) => (tokens += reply.tokens.at(-1) ?? 0)),
-      ),
-    );
-  });
-  await deleteSessions(sessions);
-  await model.close();
-  return { ...result, 'tok/s': round(tokens / Number(result.seconds), 0) };
-}
-
-/**
- * @param {string} name
- * @param {Settings} settings
- */
-async function loading(name, settings) {
-  progress(name);
-  /** @type {import('../sessions.mjs').Model | undefined} */
-  let model;
-  const result = await delayOf(name, async () => {
-    model = await openModel(settings, { maxResident: 4, contextTokens: 4096 });
-  });
-  await model?.close();
-  return result;
-}
-
-/**
- * @param {string} name
- * @param {() => Promise<unknown>} work
- */
-async function delayOf(name, work) {
-  await sleep(200); // what ended just now must not count
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
-  const started = performance.now();
-  await work();
-  const seconds = (performance.now() - started) / 1000;
-  await sleep(10); // a block at the very end is only seen by the next timer
-  delay.disable();
+  const rows = [{ while: 'idle', who: '-', ...rounded(idle) }, ...groups.flatMap(rowsOf)];
+  const worst = [speaking, chatter].map(({ runs }) => middle(runs.ours, ({ loop }) => loop.p99));
   return {
-    while: name,
-    p50: round(delay.percentile(50) / 1e6),
-    p99: round(delay.percentile(99) / 1e6),
-    max: round(delay.max / 1e6),
-    seconds: round(seconds),
+    rows,
+    goals: { [`p99 under ${GOAL_MS} ms above idle while ${sessions} stream`]: Math.max(...worst) - idle.p99 < GOAL_MS },
+    notes: groups.flatMap(({ title, runs }) => failures(title, runs)),
   };
 }
+
+/**
+ * @param {Settings} settings
+ * @param {string} title
+ * @param {number} sessions
+ * @param {number} maxTokens
+ */
+async function stream(settings, title, sessions, maxTokens) {
+  const task = { sessions, promptTokens: 32, maxTokens, windowMs: 10_000 };
+  const runs = await inTurns(settings, title, 'throughput', { sequences: sessions, tokensEach: 128 + maxTokens }, task);
+  return { title, runs, delayOf: (/** @type {any} */ { loop }) => /** @type {Delay} */ (loop) };
+}
+
+/** @param {Awaited<ReturnType<typeof stream>>} group */
+function rowsOf({ title, runs, delayOf }) {
+  return Object.entries(runs).map(([who, found]) => {
+    const [p50, p99, max] = /** @type {const} */ (['p50', 'p99', 'max']).map((key) =>
+      middle(found, (one) => delayOf(one)[key]),
+    );
+    return { while: title, who, ...rounded({ p50, p99, max }) };
+  });
+}
+
+/** @param {Delay} delay */
+const rounded = ({ p50, p99, max }) => ({ p50: round(p50) ?? 'failed', p99: round(p99), max: round(max) });

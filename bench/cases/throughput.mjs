@@ -1,78 +1,112 @@
-import { buildLimit, measureLimit } from '../limit.mjs';
-import { interleave, median, round } from '../measure.mjs';
-import { progress } from '../report.mjs';
-import {
-  BATCH_TOKENS,
-  arrivalsOf,
-  commonRate,
-  deleteSessions,
-  greedy,
-  openModel,
-  openSessions,
-  promptTokens,
-} from '../sessions.mjs';
+import { statSync } from 'node:fs';
+import { LAYOUTS, attempt, measureLimit } from '../limit.mjs';
+import { round } from '../measure.mjs';
+import { failures, inTurns, middle } from '../rivals.mjs';
 
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 
-export const about = 'tokens per second, all sessions together, streamed into JavaScript; beside llama-batched-bench';
+export const about =
+  'tokens per second, all sessions together, streamed into JavaScript; beside the limit and the rivals';
 
 const PROMPT_TOKENS = 64;
+/** Below this a step is so short that replies must be longer to be measured. */
+const SMALL_MODEL = 100e6;
 
-/** @param {Settings} settings */
+/** What ours is to be, as a multiple of somebody else, with so many sessions. */
+const GOALS = {
+  large: { limit: { all: 0.97 }, 'node-llama-cpp': { 1: 1.25, 8: 2.5, 16: 3 }, 'llama-server': { all: 1 } },
+  small: { limit: { 32: 0.85 }, 'node-llama-cpp': { 32: 3 } },
+};
+
+/** One for each number of sessions. @param {Settings} settings @returns {Settings[]} */
+export const parts = (settings) =>
+  (settings.sessions ?? (settings.quick ? [1, 8] : [1, 2, 4, 8, 16, 32])).map((count) => ({
+    ...settings,
+    sessions: [count],
+  }));
+
+/** @param {Settings} settings one of the parts */
 export async function run(settings) {
-  await buildLimit();
-  const rows = [];
-  for (const sessions of settings.quick ? [1, 8] : [1, 2, 4, 8, 16]) {
-    // Long enough that all of them speak together for a while: who is first begins while the others still read.
-    const { ours, limit } = await measure(settings, sessions, (settings.quick ? 48 : 128) + 16 * sessions);
-    rows.push({
-      sessions,
-      'ours tok/s': round(median(ours), 1),
-      'limit tok/s': round(median(limit), 1),
-      'of the limit': round(median(ours) / median(limit), 3),
-      'ours, all runs': ours.map((rate) => round(rate, 0)).join(' '),
-      'limit, all runs': limit.map((rate) => round(rate, 0)).join(' '),
-    });
-  }
-  return { rows, goals: {} };
+  const [sessions] = /** @type {number[]} */ (settings.sessions);
+  const size = statSync(settings.model).size < SMALL_MODEL ? 'small' : 'large';
+  const runs = await measure(settings, sessions, size);
+  const rates = Object.fromEntries(
+    Object.entries(runs).map(([who, found]) => [who, middle(found, ({ rate }) => rate)]),
+  );
+  return {
+    rows: [rowOf(sessions, runs, rates)],
+    goals: goalsOf(sessions, rates, size, settings.kvLayout),
+    notes: [...failures(`${sessions} sessions`, runs), ...disturbed(sessions, runs.ours, settings)],
+  };
 }
 
 /**
  * @param {Settings} settings
- * @param {number} count
- * @param {number} generateTokens
+ * @param {number} sessions
+ * @param {'small' | 'large'} size
+ * @returns {Promise<Record<string, any[]>>}
  */
-async function measure(settings, count, generateTokens) {
-  const contextTokens = count * (PROMPT_TOKENS + generateTokens) + 256;
-  const model = await openModel(settings, { maxResident: count, contextTokens, kvLayout: 'unified' });
-  let repetition = 0;
-  const rates = await interleave(settings.quick ? 1 : 3, {
-    ours: async () => {
-      progress(`throughput of ${count} sessions, run ${++repetition}: ours`);
-      return await generate(model, count, generateTokens);
-    },
-    limit: async () => {
-      progress(`throughput of ${count} sessions, run ${repetition}: limit`);
-      const shape = { sequences: count, promptTokens: PROMPT_TOKENS, generateTokens, batchTokens: BATCH_TOKENS };
-      return (await measureLimit({ ...settings, ...shape })).generatePerSecond;
-    },
-  });
-  await model.close();
-  return rates;
+function measure(settings, sessions, size) {
+  // Long enough that all of them speak together for a while: who is first begins while the others still read.
+  const maxTokens = Math.round((160 + sessions) * (size === 'small' ? 3 : 1) * (settings.quick ? 0.3 : 1));
+  const room = { sequences: sessions, tokensEach: PROMPT_TOKENS + maxTokens + 64 };
+  const task = { sessions, promptTokens: PROMPT_TOKENS, maxTokens, windowMs: settings.quick ? 2000 : 15_000 };
+  const limit = { ...settings, sequences: sessions, promptTokens: PROMPT_TOKENS, generateTokens: maxTokens };
+  /** @type {Record<string, () => Promise<any>>} */
+  const limits = {};
+  for (const kvLayout of LAYOUTS)
+    limits[`limit ${kvLayout}`] = () => attempt(() => measureLimit({ ...limit, kvLayout }));
+  return inTurns(settings, `throughput of ${sessions} sessions`, 'throughput', room, task, limits);
 }
 
 /**
- * @param {import('../sessions.mjs').Model} model
- * @param {number} count
- * @param {number} maxTokens
+ * Ours leaves a core to programs that want it; the others go on spinning. Then the run is no comparison.
+ * @param {number} sessions
+ * @param {any[]} ours
+ * @param {Settings} settings
  */
-async function generate(model, count, maxTokens) {
-  const sessions = await openSessions(model, count);
-  const replies = await Promise.all(
-    sessions.map((session, i) =>
-      arrivalsOf(session.complete(promptTokens(model, PROMPT_TOKENS, i), greedy(maxTokens))),
-    ),
-  );
-  await deleteSessions(sessions);
-  return commonRate(replies);
+function disturbed(sessions, ours, { threads }) {
+  const count = ours.filter((found) => found.threads < threads).length;
+  return count > 0 ? [`${sessions} sessions: other programs wanted the cores in ${count} runs of ours`] : [];
+}
+
+/**
+ * @param {number} sessions
+ * @param {Record<string, any[]>} runs
+ * @param {Record<string, number>} rates
+ */
+function rowOf(sessions, runs, rates) {
+  /** @type {import('../report.mjs').Row} */
+  const row = { sessions };
+  for (const [who, rate] of Object.entries(rates)) {
+    row[who] = Number.isNaN(rate) ? 'failed' : round(rate, 1);
+    if (who !== 'ours') row[`ours / ${who}`] = round(rates.ours / rate, 3);
+  }
+  for (const [who, found] of Object.entries(runs).slice(0, 3)) {
+    row[`prefill, ${who}`] = round(
+      middle(found, ({ prefillRate }) => prefillRate),
+      0,
+    );
+  }
+  row['ours, all runs'] = runs.ours.map(({ rate }) => round(rate, 0) ?? '-').join(' ');
+  return row;
+}
+
+/**
+ * The limit it is held against is in the layout that ours runs in; what it chooses by itself is unified. What failed is not met.
+ * @param {number} sessions
+ * @param {Record<string, number>} rates
+ * @param {'small' | 'large'} size
+ * @param {'unified' | 'streams'} [layout]
+ */
+function goalsOf(sessions, rates, size, layout = 'unified') {
+  /** @type {Record<string, boolean>} */
+  const goals = {};
+  const others = { ...rates, limit: rates[`limit ${layout}`] };
+  for (const [who, wanted] of Object.entries(GOALS[size])) {
+    const times = /** @type {Record<string, number>} */ (wanted)[sessions] ?? /** @type {any} */ (wanted).all;
+    if (!times || !(who in others)) continue;
+    goals[`${sessions} sessions: at least ${times} of ${who}`] = rates.ours / others[who] >= times;
+  }
+  return goals;
 }
