@@ -11,6 +11,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 /** @param {OpenOptions} options @returns {Promise<Contestant>} */
 export async function open({ model: path, threads, batchTokens, sequences, tokensEach, kvLayout, folder }) {
   const model = await loadModel(path, {
+    speculation: 'off', // random weights repeat themselves, which would flatter it
     gpuLayers: 0,
     threads,
     batchTokens,
