@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { addon, installedPackage } from './binding.js';
 import { fromNative } from './errors.js';
 import type { SystemInfo } from './native.js';
@@ -35,11 +35,25 @@ async function load(): Promise<GpuPackage[]> {
     const found = gpuPackageNames().flatMap((name) => find(name, tree));
     const usable = found.filter(({ refused }) => refused === undefined);
     const refusals = await addon().loadBackends(usable.map(({ module }) => module));
-    usable.forEach((gpu, i) => (gpu.refused = refusals[i]?.trim() || undefined));
+    usable.forEach((gpu, i) => (gpu.refused = plain(refusals[i] ?? '', gpu.module)));
+    for (const { name, refused } of found) {
+      // Who has installed it wants it to be used: silence would be the wrong answer.
+      if (refused !== undefined) process.emitWarning(`${name} is not used, the CPU computes: ${refused}`);
+    }
     return found.map(({ name, refused }) => ({ name, refused }));
   } catch (error) {
     throw fromNative(error);
   }
+}
+
+/** ggml's words without its function's name and the path, which the package's name says. Undefined: not refused. */
+function plain(refusal: string, module: string): string | undefined {
+  const words = refusal
+    .replaceAll(`${module}: `, '')
+    .replaceAll(module, basename(module))
+    .replace(/^load_backend: failed to (load|initialize backend from)/, '')
+    .trim();
+  return words === '' ? undefined : words;
 }
 
 /** What this process computes with, as far as it is loaded. */

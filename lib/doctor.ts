@@ -109,7 +109,7 @@ function gpuRemedy(name: string, refused: string): string {
   if (/libcu(dart|blas)/.test(refused))
     return 'Install the CUDA runtime and cuBLAS of the version named above (from NVIDIA, or an nvidia/cuda:…-runtime image).';
   if (/libvulkan/.test(refused)) return 'Install the Vulkan loader (Debian: libvulkan1) and a driver for the GPU.';
-  if (/no device/.test(refused))
+  if (/no device|returned NULL/.test(refused))
     return 'Check that the driver sees the GPU (nvidia-smi, vulkaninfo) and that this user may use it.';
   if (/compiled from source/.test(refused))
     return 'Delete build/ to use the prebuilt addon, or compile with LLAMA_SESSIONS_CMAKE="-DGGML_CUDA=ON".';

@@ -39,7 +39,7 @@ static void load_own_modules() {
             ggml_backend_load(entry.path().u8string().c_str());
     }
     throw Error("BINDING_NOT_FOUND", "No CPU module in '" + folder.parent_path().u8string() +
-                                         "' can be used here. Delete node_modules and install again. " + log.text());
+                                         "' can be used here: delete node_modules and install again.\n" + log.text());
 #endif
 }
 
