@@ -8,6 +8,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { checks as damage } from './package/damage.mjs';
 import { checks as examples } from './package/examples.mjs';
 import { checks as installing } from './package/install.mjs';
 import { checks as neighbours } from './package/neighbours.mjs';
@@ -44,7 +45,15 @@ await entry(import.meta, async (args) => {
     options: { ...options, debian11: { type: 'string' }, alpine: { type: 'string' } },
   });
   const state = { tarball: path.resolve(values.tarball ?? (await pack())), options: values };
-  const all = { ...installing, ...runtimes, ...systems, ...neighbours, ...examples, ...(values.source && source) };
+  const all = {
+    ...installing,
+    ...runtimes,
+    ...systems,
+    ...damage,
+    ...neighbours,
+    ...examples,
+    ...(values.source && source),
+  };
   const names = Object.keys(all).filter((name) => name.includes(values.only));
   if (values.only) state.folder = (await installed('shared', state.tarball)).folder;
   const width = Math.max(...names.map((name) => name.length));
