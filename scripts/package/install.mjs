@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { sizeOf } from '../parts/files.mjs';
-import { answers, doctor, installed, megabytesOf, npmFile, place, succeed } from './place.mjs';
+import { answers, doctor, fixture, installed, megabytesOf, npmFile, place, succeed } from './place.mjs';
 import { bestVariant } from './variant.mjs';
 
 const platform = `${process.platform}-${process.arch}`;
@@ -84,14 +84,23 @@ export const checks = {
   },
 
   async 'yarn 1'({ tarball }) {
-    const folder = place('yarn');
-    // A dependency of lmdb's names optional packages that were never published; yarn 1 takes that for an error.
-    const resolutions = { 'msgpackr-extract': '3.0.4' };
-    fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ private: true, resolutions }));
-    const cache = path.join(folder, '.cache'); // yarn knows a tarball by its name
+    const folder = yarnPlace('yarn-1');
+    const cache = path.join(folder, '.cache'); // yarn 1 knows a tarball by its name
     await npx('yarn@1', ['add', tarball, '--ignore-scripts', '--cache-folder', cache], folder);
-    await answers(folder);
-    return 'answers; with a resolution for msgpackr-extract';
+    return answers(folder);
+  },
+
+  async "yarn 4, Plug'n'Play, scripts off"({ tarball }) {
+    const folder = yarnPlace('yarn-4');
+    fs.writeFileSync(path.join(folder, 'yarn.lock'), ''); // else it belongs to a project further up
+    fs.writeFileSync(path.join(folder, '.yarnrc.yml'), 'enableScripts: false\nenableTelemetry: false\n');
+    fs.copyFileSync(tarball, path.join(folder, 'package.tgz'));
+    await npx('@yarnpkg/cli-dist@4', ['add', 'llama-sessions@file:./package.tgz'], folder);
+    for (const file of ['answers.mjs', 'answers.cjs']) {
+      const output = await npx('@yarnpkg/cli-dist@4', ['node', file, fixture], folder);
+      if (!output.includes('Your name is Ada.')) throw new Error(output);
+    }
+    return 'import and require() answer';
   },
 
   async publint({ tarball }) {
@@ -105,9 +114,17 @@ export const checks = {
   },
 };
 
+/** A dependency of lmdb's names optional packages that were never published, which yarn takes for an error. */
+function yarnPlace(name) {
+  const folder = place(name);
+  const content = { private: true, resolutions: { 'msgpackr-extract': '3.0.4' } };
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(content));
+  return folder;
+}
+
 async function npx(what, args, folder) {
   const [name] = /^@?[^@]+/.exec(what);
-  const bin = { '@arethetypeswrong/cli': 'attw' }[name] ?? name;
+  const bin = { '@arethetypeswrong/cli': 'attw', '@yarnpkg/cli-dist': 'yarn' }[name] ?? name;
   return succeed(process.execPath, [npmFile(), 'exec', '--yes', `--package=${what}`, '--', bin, ...args], {
     cwd: folder,
   });
