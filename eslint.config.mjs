@@ -6,9 +6,9 @@ import tseslint from 'typescript-eslint';
  */
 const floors = [
   ['binding', 'queue', 'stores/.*'],
-  ['engine', 'host', 'residency', 'exportfile', 'keeping'],
+  ['engine', 'backends', 'host', 'residency', 'exportfile', 'keeping'],
   ['turn', 'generation', 'conversation', 'session', 'model'],
-  ['load', 'index'],
+  ['load', 'facts', 'doctor', 'index'],
   ['server(/.*)?', 'cli(/.*)?'],
 ];
 

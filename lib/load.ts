@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { loadBackends } from './backends.js';
 import { addon } from './binding.js';
 import { Engine } from './engine.js';
 import { AbortError, fromNative } from './errors.js';
@@ -31,6 +32,7 @@ export async function loadModel(path: string, options?: LoadOptions): Promise<Mo
     throw new TypeError('path must be the path of a .gguf file');
   const resolved = resolveLoadOptions(options);
   const file = resolve(path);
+  await loadBackends();
   const layout = await inspect(file);
   const { store, close } = storeOf(resolved);
   const engine = new Engine(quiet(resolved.onProgress));

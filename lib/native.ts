@@ -4,11 +4,47 @@
  * Failures are plain `Error`s that carry an `ErrorCode` in `code`; `errors.ts` turns them into `LlamaError`s.
  */
 export interface Addon {
+  /** Of the package that it was compiled for. */
+  readonly version: string;
+  /**
+   * Loads the backends, those of the given modules too, once per process, on a pool thread.
+   * @returns for each module why it is not used; empty: it is
+   */
+  loadBackends(modules: string[]): Promise<string[]>;
+  /** Loads the backends if need be. */
+  system(): Promise<SystemInfo>;
   readonly Engine: new (onStep: StepListener, onProgress: (fraction: number) => void) => NativeEngine;
   /** Reads and checks a model file's header on a pool thread. Rejects with MODEL_NOT_FOUND or MODEL_INVALID. */
   inspectModel(path: string): Promise<ModelLayout>;
   /** Ends the engines of this environment and waits for their threads. For the process's 'exit' event, and nothing else. */
   endEngines(): void;
+}
+
+/** What this process computes with. */
+export interface SystemInfo {
+  llamaVersion: string;
+  ggmlVersion: string;
+  /** Of llama.cpp, eight digits of its hash. */
+  tree: string;
+  backends: BackendInfo[];
+}
+
+export interface BackendInfo {
+  /** 'CPU', 'CUDA' … */
+  name: string;
+  /** The module that it was loaded from; the addon, when it is part of that. */
+  file: string;
+  /** What the code was compiled for: 'AVX2' → '1' … */
+  features: Record<string, string>;
+  devices: DeviceInfo[];
+}
+
+export interface DeviceInfo {
+  name: string;
+  description: string;
+  kind: 'cpu' | 'gpu' | 'integrated' | 'accelerator';
+  freeBytes: number;
+  totalBytes: number;
 }
 
 /** Where the bytes of a model file lie; what its fingerprint is computed from. */

@@ -11,6 +11,7 @@ import { inRoot, readJson, root, shown, stamp } from './parts/files.mjs';
 import { locked } from './parts/lock.mjs';
 import { cleanEnv, entry, Failure, run } from './parts/process.mjs';
 import { duration, progress } from './parts/progress.mjs';
+import { arePacked, unpackSources } from './parts/sources.mjs';
 import { requireTools } from './parts/tools.mjs';
 import { vendor } from './vendor.mjs';
 
@@ -32,9 +33,10 @@ export async function build({ debug = false, targets = [], options, folder } = {
     out: inRoot('build', folder ?? (debug ? 'cmake-debug' : 'cmake')),
     targets,
   };
-  await requireTools('git', 'cmake', 'compiler', 'make');
+  await requireTools(...(arePacked() ? [] : ['git']), 'cmake', 'compiler', 'make');
   await locked(async () => {
-    await vendor({ edits: 'refuse', quiet: true });
+    if (arePacked()) await unpackSources();
+    else await vendor({ edits: 'refuse', quiet: true });
     const started = Date.now();
     plan.options = options ?? chosenOptions(plan.out);
     fs.mkdirSync(plan.out, { recursive: true });
@@ -76,6 +78,7 @@ async function cmakeJs({ config, out }) {
     config,
     arch: process.env.npm_config_arch,
     parallel: jobs(),
+    ...(process.env.CMAKE_GENERATOR && { generator: process.env.CMAKE_GENERATOR }),
     // Only with both set does cmake-js look no further for a compiler of its own choice.
     ...(process.env.CC && process.env.CXX && { cCompilerPath: process.env.CC, cppCompilerPath: process.env.CXX }),
   });

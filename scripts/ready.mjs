@@ -5,8 +5,8 @@ import { compileLib, libSources, libStamp } from './compile-lib.mjs';
 import { inRoot, modified, newest, root } from './parts/files.mjs';
 import { entry, Failure, npm, run } from './parts/process.mjs';
 
-const addonSources = ['native/binding', 'native/engine', 'CMakeLists.txt', 'vendor/llama.cpp.json'].map((file) =>
-  inRoot(file),
+const addonSources = ['native/binding', 'native/engine', 'CMakeLists.txt', 'package.json', 'vendor/llama.cpp.json'].map(
+  (file) => inRoot(file),
 );
 
 export async function ready() {

@@ -3,6 +3,7 @@
 #include "backend.h"
 #include "engine.h"
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -23,13 +24,18 @@ struct Guarded {
     }
 };
 
+// Whether an engine was ever made: without one there is nothing to end, and backends may not even be there.
+std::atomic<bool> in_use{false};
+
 Guarded& guarded() {
     static Guarded all;
+    in_use = true;
     return all;
 }
 } // namespace
 
 void end_engines_of(const void* env) {
+    if (!in_use) return;
     Guarded& all = guarded();
     std::lock_guard<std::mutex> lock(all.mutex);
     for (const auto& [engine, owner] : all.engines) {

@@ -124,6 +124,12 @@ Napi::Error error_value(Napi::Env env, const Failure& failure) {
     return error;
 }
 
+Napi::Value texts_value(Napi::Env env, const std::vector<std::string>& texts) {
+    Napi::Array array = Napi::Array::New(env, texts.size());
+    for (size_t i = 0; i < texts.size(); i++) array.Set(static_cast<uint32_t>(i), texts[i]);
+    return array;
+}
+
 Napi::Value tokens_value(Napi::Env env, const Tokens& tokens) {
     auto array = Napi::Int32Array::New(env, tokens.size());
     std::copy(tokens.begin(), tokens.end(), array.Data());
@@ -138,15 +144,13 @@ Napi::Value bytes_value(Napi::Env env, Bytes bytes) {
 
 Napi::Value info_value(Napi::Env env, const EngineInfo& info) {
     Napi::Object object = Napi::Object::New(env);
-    Napi::Array devices = Napi::Array::New(env, info.devices.size());
-    for (size_t i = 0; i < info.devices.size(); i++) devices.Set(static_cast<uint32_t>(i), info.devices[i]);
     object.Set("description", info.description);
     object.Set("architecture", info.architecture);
     object.Set("parameters", info.parameters);
     object.Set("sizeBytes", info.size_bytes);
     object.Set("trainedContext", info.trained_context);
     object.Set("vocabularySize", info.vocabulary_size);
-    object.Set("devices", devices);
+    object.Set("devices", texts_value(env, info.devices));
     object.Set("contextTokens", info.context_tokens);
     object.Set("sessionTokens", info.session_tokens);
     object.Set("sequences", info.sequences);
@@ -169,6 +173,43 @@ Napi::Value layout_value(Napi::Env env, const ModelLayout& layout) {
     object.Set("headerBytes", static_cast<double>(layout.header_bytes));
     object.Set("fileBytes", static_cast<double>(layout.file_bytes));
     object.Set("tensors", tensors);
+    return object;
+}
+
+template <class T, class ToValue>
+static Napi::Array list_value(Napi::Env env, const std::vector<T>& list, ToValue to_value) {
+    Napi::Array array = Napi::Array::New(env, list.size());
+    for (size_t i = 0; i < list.size(); i++) array.Set(static_cast<uint32_t>(i), to_value(env, list[i]));
+    return array;
+}
+
+static Napi::Value device_value(Napi::Env env, const DeviceInfo& device) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", device.name);
+    object.Set("description", device.description);
+    object.Set("kind", device.kind);
+    object.Set("freeBytes", device.free_bytes);
+    object.Set("totalBytes", device.total_bytes);
+    return object;
+}
+
+static Napi::Value backend_value(Napi::Env env, const BackendInfo& backend) {
+    Napi::Object features = Napi::Object::New(env);
+    for (const auto& [name, value] : backend.features) features.Set(name, value);
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", backend.name);
+    object.Set("file", backend.file);
+    object.Set("features", features);
+    object.Set("devices", list_value(env, backend.devices, device_value));
+    return object;
+}
+
+Napi::Value system_value(Napi::Env env, const SystemInfo& info) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("llamaVersion", info.llama_version);
+    object.Set("ggmlVersion", info.ggml_version);
+    object.Set("tree", info.tree);
+    object.Set("backends", list_value(env, info.backends, backend_value));
     return object;
 }
 

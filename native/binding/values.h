@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "model_file.h"
 #include "napi_setup.h"
+#include "system.h"
 
 namespace llama_sessions {
 
@@ -19,10 +20,12 @@ SubmitOptions submit_options_of(const Napi::Value& value);
 
 // An Error with an ErrorCode in `code`; lib/errors.ts makes a LlamaError of it.
 Napi::Error error_value(Napi::Env env, const Failure& failure);
+Napi::Value texts_value(Napi::Env env, const std::vector<std::string>& texts);
 Napi::Value tokens_value(Napi::Env env, const Tokens& tokens);
 Napi::Value bytes_value(Napi::Env env, Bytes bytes);
 Napi::Value info_value(Napi::Env env, const EngineInfo& info);
 Napi::Value layout_value(Napi::Env env, const ModelLayout& layout);
+Napi::Value system_value(Napi::Env env, const SystemInfo& info);
 Napi::Value end_value(Napi::Env env, const EndEvent& end);
 
 } // namespace llama_sessions

@@ -7,7 +7,11 @@
 namespace llama_sessions {
 
 // Loads the backends and takes over the log. Any thread, any number of times: ggml's registry has no lock of its own.
+// Throws BINDING_NOT_FOUND when the files beside the addon don't belong to it, or no CPU code runs here.
 void ensure_backends();
+// A backend module from elsewhere (a GPU package), before the first model is loaded. Any thread, any number of times.
+// Why it was refused; empty: it is loaded.
+std::string load_module(const std::string& path);
 
 // Names of the accelerators, then the CPU.
 std::vector<std::string> device_names();

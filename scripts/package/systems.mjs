@@ -1,0 +1,53 @@
+// Checks in other Linux systems, as root file systems that somebody has unpacked here.
+//
+//   --debian11 DIR   debootstrap --variant=minbase --include=libstdc++6,ca-certificates bullseye DIR
+//   --alpine DIR     an Alpine "minirootfs", with nodejs and libstdc++ in it
+import fs from 'node:fs';
+import path from 'node:path';
+import { floorOf } from '../parts/floor.mjs';
+import { fixture, NotHere, succeed } from './place.mjs';
+
+/** Copies an installed package into a root file system and lets it answer there. */
+async function answersIn(root, folder, node) {
+  if (process.getuid?.() !== 0) throw new NotHere('chroot takes root');
+  const inside = path.join(root, 'check-package');
+  fs.rmSync(inside, { recursive: true, force: true });
+  fs.cpSync(folder, inside, { recursive: true, verbatimSymlinks: true });
+  fs.copyFileSync(fixture, path.join(inside, 'recall.gguf'));
+  if (node) fs.copyFileSync(node, path.join(inside, 'node'));
+  // A mount of its own for /proc goes with the process.
+  const script = 'mount -t proc proc "$0/proc" 2>/dev/null; exec chroot "$0" sh -c "cd /check-package && $1"';
+  const program = node ? './node' : 'node';
+  const command = `${program} answers.mjs recall.gguf && ${program} node_modules/llama-sessions/scripts/llama-sessions.mjs doctor`;
+  try {
+    return await succeed('unshare', ['--mount', 'sh', '-c', script, root, command], {
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+    });
+  } finally {
+    fs.rmSync(inside, { recursive: true, force: true });
+  }
+}
+
+export const checks = {
+  async 'oldest C library'({ folder }) {
+    if (process.platform !== 'linux') throw new NotHere('not Linux');
+    const prebuilds = path.join(folder, 'node_modules/llama-sessions/prebuilds', `linux-${process.arch}`);
+    const files = fs.readdirSync(prebuilds).filter((name) => /\.(so|node)$/.test(name));
+    const floor = await floorOf(files.map((name) => path.join(prebuilds, name)));
+    return `needs ${Object.entries(floor)
+      .map((pair) => pair.join(' '))
+      .join(', ')}`;
+  },
+
+  async 'Debian 11'({ folder, options }) {
+    if (!options.debian11) throw new NotHere('no root file system: --debian11 DIR');
+    const output = await answersIn(options.debian11, folder, process.execPath);
+    return /platform.*/.exec(output)[0].replace(/\s+/g, ' ');
+  },
+
+  async Alpine({ folder, options }) {
+    if (!options.alpine) throw new NotHere('no root file system: --alpine DIR');
+    const output = await answersIn(options.alpine, folder);
+    return /platform.*/.exec(output)[0].replace(/\s+/g, ' ');
+  },
+};

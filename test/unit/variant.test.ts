@@ -1,0 +1,28 @@
+/** The second opinion on which CPU variant a machine should get (scripts/package/variant.mjs). */
+import { expect, test } from 'vitest';
+import { newestVersion } from '../../scripts/parts/floor.mjs';
+import { bestVariant } from '../../scripts/package/variant.mjs';
+
+const avx2 = 'sse4_2 avx f16c fma avx2 bmi2';
+const avx512 = `${avx2} avx512f avx512cd avx512vl avx512dq avx512bw`;
+
+test.each([
+  ['', 'x64'],
+  ['sse4_2', 'sse42'],
+  ['sse4_2 avx f16c fma', 'piledriver'],
+  [avx2, 'haswell'],
+  [`${avx2} avx_vnni`, 'alderlake'],
+  [`${avx2} avx512f avx512cd`, 'haswell'], // a Xeon Phi has half of it
+  [avx512, 'skylakex'],
+  [`${avx512} avx_vnni`, 'skylakex'],
+  [`${avx512} avx512_vnni`, 'cascadelake'],
+  [`${avx512} avx512vbmi avx512_vnni`, 'icelake'],
+  [`${avx512} avx512vbmi avx512_vnni avx512_bf16 avx_vnni`, 'zen4'],
+  [`${avx512} avx512vbmi avx512_vnni avx512_bf16 amx_tile amx_int8 amx_bf16`, 'sapphirerapids'],
+])('a CPU with "%s" gets %s', (flags, variant) => {
+  expect(bestVariant(`processor\t: 0\nflags\t\t: fpu ${flags}\nbugs\t\t: x\n`)).toBe(variant);
+});
+
+test('versions of symbols are compared by number', () => {
+  expect(newestVersion(['2.4', '2.28', '2.3.4'])).toBe('2.28');
+});
