@@ -49,6 +49,8 @@ async function act(id) {
   }
 }
 
+// Whoever was to kill it has ended before.
+process.once('disconnect', () => process.exit());
 // So that the kill comes when it works, not while it starts.
 await store.getRecord('');
 process.send('ready');

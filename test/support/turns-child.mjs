@@ -86,6 +86,8 @@ async function act(id) {
   }
 }
 
+// Whoever was to kill it has ended before.
+process.once('disconnect', () => process.exit());
 process.send('ready');
 await Promise.all(
   ids.split(',').map(async (id) => {
