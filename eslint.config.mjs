@@ -95,10 +95,15 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.mjs'],
+    files: ['**/*.{js,mjs,cjs}'],
     extends: [tseslint.configs.strict],
     languageOptions: { globals: nodeGlobals },
     rules: { 'no-undef': 'error' },
+  },
+  {
+    files: ['**/*.cjs'],
+    languageOptions: { sourceType: 'commonjs', globals: { require: 'readonly' } },
+    rules: { '@typescript-eslint/no-require-imports': 'off' },
   },
   {
     rules: {

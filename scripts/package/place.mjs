@@ -37,16 +37,11 @@ export function barePath() {
 
 /** @returns {Promise<string>} what it printed; rejects when it failed */
 export async function succeed(command, args, { cwd, env, timeout = 300_000 }) {
-  const inherited = {
-    ...process.env,
-    npm_config_update_notifier: 'false',
-    npm_config_audit: 'false',
-    npm_config_fund: 'false',
-  };
   // npm tells its scripts about itself, and would tell those that we start.
-  for (const name of Object.keys(inherited))
-    if (/^npm_(package|lifecycle)|^NODE_OPTIONS$|^INIT_CWD$/.test(name)) delete inherited[name];
-  const { code, output, reason } = await run(command, args, { cwd, env: { ...inherited, ...env }, timeout });
+  const ofOurs = /^npm_(package|lifecycle)|^NODE_OPTIONS$|^INIT_CWD$/;
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !ofOurs.test(name)));
+  const quiet = { npm_config_update_notifier: 'false', npm_config_audit: 'false', npm_config_fund: 'false' };
+  const { code, output, reason } = await run(command, args, { cwd, env: { ...inherited, ...quiet, ...env }, timeout });
   if (code !== 0) throw new Error(`${path.basename(command)} ${args.join(' ')}: ${reason}\n${output.slice(-2000)}`);
   return output;
 }
