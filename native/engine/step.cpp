@@ -122,8 +122,9 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
 }
 
 void Worker::learn(int generating, int drafted, int prefilled, double milliseconds) {
-    if (reading_aside_ >= 0 || making_aside_.valid()) return; // not what anybody is used to
+    if (making_aside_.valid()) return; // not what anybody is used to
     if (drafted == 0) pace_.record(generating, prefilled, milliseconds);
+    if (reading_aside_ >= 0) return;
     if (generating > 0 && prefilled > 0) return; // no two such steps are alike
     if (generating > 0) draft_sizes_.record(generating, drafted, milliseconds);
     const int before = thread_count_.current(), shape = drafted > 0 ? -(generating + drafted) : generating;
