@@ -72,6 +72,12 @@ void DraftSizes::record(int generating, int drafted, double milliseconds) {
     }
 }
 
+double DraftSizes::times_plain(int generating, int drafted) const {
+    const double plain_ms = known_ms(generating, generating), ms = known_ms(generating, generating + drafted);
+    const double rows = static_cast<double>(generating + drafted) / generating;
+    return plain_ms > 0 && ms > 0 ? std::clamp(ms / plain_ms, 1.0, rows) : 0; // beyond that it was held up
+}
+
 // 0: not known, or not any more.
 double DraftSizes::known_ms(int generating, int rows) const {
     const auto found = times_.find({generating, rows});

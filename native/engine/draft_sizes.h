@@ -20,6 +20,8 @@ class DraftSizes {
     std::vector<int> plan(const std::vector<std::vector<double>>& chances, int rows) const;
     // What a step took in which so many generated, and nobody prefilled.
     void record(int generating, int drafted, double milliseconds);
+    // How many times as long as one without drafts such a step takes; 0: not known.
+    double times_plain(int generating, int drafted) const;
 
   private:
     struct Time {

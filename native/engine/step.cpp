@@ -127,8 +127,10 @@ void Worker::learn(int generating, int drafted, int prefilled, double millisecon
     if (reading_aside_ >= 0) return;
     if (generating > 0 && prefilled > 0) return; // no two such steps are alike
     if (generating > 0) draft_sizes_.record(generating, drafted, milliseconds);
-    const int before = thread_count_.current(), shape = drafted > 0 ? -(generating + drafted) : generating;
-    thread_count_.record(shape, generating > 0 ? milliseconds : milliseconds / prefilled, Clock::now());
+    const double part = generating > 0 ? draft_sizes_.times_plain(generating, drafted) : prefilled;
+    if (drafted > 0 && part == 0) return;
+    const int before = thread_count_.current();
+    thread_count_.record(generating, part > 0 ? milliseconds / part : milliseconds, Clock::now());
     if (thread_count_.current() != before) use_threads();
 }
 

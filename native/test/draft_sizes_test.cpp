@@ -132,3 +132,19 @@ TEST(drafts_forget_a_step_that_was_held_up) {
     for (int i = 0; i < 600; i++) sizes.record(1, 0, 10); // long ago
     CHECK_EQ(sum(sizes.plan(alike(1, 0.9), 4)), 3);
 }
+
+TEST(drafts_are_known_to_make_a_step_longer) {
+    DraftSizes sizes;
+    CHECK_EQ(sizes.times_plain(1, 0), 0.0);
+    for (int i = 0; i < 2; i++) {
+        sizes.record(1, 0, 10);
+        sizes.record(1, 3, 15);
+        sizes.record(1, 7, 500); // held up
+        sizes.record(1, 11, 5);  // who held up the others?
+    }
+    CHECK_EQ(sizes.times_plain(1, 0), 1.0);
+    CHECK_EQ(sizes.times_plain(1, 3), 1.5);
+    CHECK_EQ(sizes.times_plain(1, 7), 8.0);
+    CHECK_EQ(sizes.times_plain(1, 11), 1.0);
+    CHECK_EQ(sizes.times_plain(1, 15), 0.0);
+}
