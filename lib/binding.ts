@@ -44,9 +44,9 @@ export function installedPackage(name: string): { file: string; content: unknown
 }
 
 function load(): Addon {
-  let native: Addon;
+  let native: Addon & { version: string | undefined }; // an older one may have none
   try {
-    native = require(addonFile()) as Addon;
+    native = require(addonFile()) as typeof native;
   } catch (cause) {
     throw notFound(cause instanceof Error ? cause.message : String(cause), cause);
   }

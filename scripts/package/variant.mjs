@@ -21,6 +21,7 @@ const x64 = [
 ];
 const avx512 = 'avx512f avx512cd avx512vl avx512dq avx512bw';
 
+/** @param {string} cpuinfo @returns {string} */
 export function bestVariant(cpuinfo = fs.readFileSync('/proc/cpuinfo', 'utf8')) {
   const flags = new Set(/^flags\s*:(.*)$/m.exec(cpuinfo)?.[1].trim().split(/\s+/));
   const runs = ([, needs]) =>

@@ -5,7 +5,7 @@ import { Failure, run } from './process.mjs';
 
 const libraries = ['GLIBC', 'GLIBCXX', 'CXXABI', 'GCC'];
 
-/** `1.10` is newer than `1.9`. */
+/** `1.10` is newer than `1.9`. @param {string[]} versions @returns {string | undefined} */
 export function newestVersion(versions) {
   return [...versions].sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
 }

@@ -9,7 +9,14 @@ import { loadModel } from '../../lib/index.js';
 import { ROOT, run, start, type Program } from '../support/program.js';
 import { RECALL } from '../support/recall.js';
 
-const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'docs/stats.md', 'docs/deploying.md'];
+const DOCUMENTS = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'docs/stats.md',
+  'docs/deploying.md',
+];
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 /** The examples, each with the heading it stands under. */
 const blocks = readme
