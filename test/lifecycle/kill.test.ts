@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test('killed 6 times in the middle of turns, no turn is lost that was acknowledged', { timeout: 120_000 }, async () => {
+test('killed 6 times in the middle of turns, no turn is lost that was acknowledged', { timeout: 300_000 }, async () => {
   const parts = { library: LIBRARY, loadModel, DirectoryStore, audit };
   const findings = await killTurns({ ...parts, folder, kills: 6, seed: 1 });
   // Without these the test would say nothing.

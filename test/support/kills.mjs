@@ -16,6 +16,8 @@ import { within } from './within.mjs';
 
 const RECALL = fileURLToPath(new URL('../fixtures/recall.gguf', import.meta.url));
 const GREEDY = { sampling: { temperature: 0 }, maxTokens: 24 };
+/** What takes longer hangs. A niced process on a busy machine gets a few per cent of it. */
+const DEADLINE_MS = 120_000;
 /** The sessions of each process: some, so that they share and crowd out each other's pages. */
 const GROUPS = [
   ['a', 'b', 'c'],
@@ -86,7 +88,7 @@ async function rounds({ folder, kills, seed, onRound }, program, args, { workMs,
       fork(join(import.meta.dirname, program), [...args, log, String(below(2 ** 31)), ids.join()], { execArgv: [] }),
     );
     try {
-      await Promise.all(children.map((child) => within('a child', once(child, 'message'), 60_000)));
+      await Promise.all(children.map((child) => within('a child', once(child, 'message'), DEADLINE_MS)));
       await pause(below(workMs));
       // The one that lives on must be able to go on.
       for (const child of children) {
@@ -208,13 +210,13 @@ export async function killTurns(plan) {
     });
   const most = { workMs: 1500, restMs: 200 };
   const findings = await rounds(plan, 'turns-child.mjs', [library, RECALL, root], most, async (states, found) => {
-    const model = await within('loading', load());
+    const model = await within('loading', load(), DEADLINE_MS);
     const now = new Map();
     try {
       for (const [id, possible] of states) now.set(id, await goOn(model, id, possible, found));
       found.pages += model.stats()['storeHits'] ?? 0;
     } finally {
-      await within('closing', model.close());
+      await within('closing', model.close(), DEADLINE_MS);
     }
     const store = new DirectoryStore(root);
     await hold('leaks', () => store.sweep());
@@ -252,7 +254,7 @@ async function goOn(model, id, possible, findings) {
   if (first !== undefined) {
     const question = 'What is my code?';
     await hold('resumes', async () => {
-      const { text } = await within(`asking '${id}'`, session.send(question, GREEDY));
+      const { text } = await within(`asking '${id}'`, session.send(question, GREEDY), DEADLINE_MS);
       assert.equal(text, first.replace('My', 'Your'));
     });
     said.push(question);
@@ -264,7 +266,7 @@ async function goOn(model, id, possible, findings) {
 /** @param {import('../../lib/index.js').Model} model @param {string} id */
 async function resume(model, id) {
   try {
-    return await within(`resuming '${id}'`, model.resumeSession(id));
+    return await within(`resuming '${id}'`, model.resumeSession(id), DEADLINE_MS);
   } catch (error) {
     if (/** @type {{ code?: string }} */ (error).code === 'SESSION_NOT_FOUND') return undefined;
     throw error;

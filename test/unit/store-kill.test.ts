@@ -19,7 +19,7 @@ afterAll(async () => {
   for (const path of [lib, folder]) await rm(path, { recursive: true });
 });
 
-test('killed 16 times, a directory loses nothing and keeps no litter', async () => {
+test('killed 16 times, a directory loses nothing and keeps no litter', { timeout: 300_000 }, async () => {
   const findings = await killStores({ lib, folder, DirectoryStore, audit, kills: 16, seed: 1 });
   // Without these the test would say nothing.
   expect(findings.acknowledged).toBeGreaterThan(0);
