@@ -115,7 +115,7 @@ function goalTable(found) {
       met: `${met ? 'met' : '**MISSED**'}${quick ? ' (quick run)' : ''}`,
     })),
   );
-  return rows.length > 0 ? markdown(rows) : 'None was measured.';
+  return markdown(rows);
 }
 
 /** @param {Found} found @param {string} folder of the plots */
@@ -167,6 +167,7 @@ function seriesOf(name, rows, x, y) {
 
 /** @param {Row[]} rows */
 function markdown(rows) {
+  if (rows.length === 0) return 'Nothing was measured.';
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const line = (/** @type {unknown[]} */ cells) =>
     `| ${cells.map((cell) => String(cell ?? '-').replaceAll('|', '\\|')).join(' | ')} |`;

@@ -121,7 +121,7 @@ async function runCases(names, folder, shape = values.shape) {
     const all = { rows: [], goals: {}, notes: [] };
     for (const part of parts?.(settings) ?? [settings]) {
       /** @type {Result} */
-      const { rows, goals, notes = [] } = await run(part);
+      const { rows, goals, notes = [] } = await run(part).catch(broken);
       all.rows.push(...rows);
       all.notes.push(...notes);
       Object.assign(all.goals, goals);
@@ -134,6 +134,12 @@ async function runCases(names, folder, shape = values.shape) {
     if (values.json) process.stdout.write(lineOf(name, about, conditions, all));
     else console.log(['', `${name}: ${about}`, table(all.rows), ...all.notes, ...verdicts(all)].join('\n'));
   }
+}
+
+/** A long report goes on with the next case. @param {Error} error @returns {Result} */
+function broken(error) {
+  console.error(error);
+  return { rows: [], goals: { 'runs to its end': false }, notes: [`It failed: ${error.message.split('\n')[0]}`] };
 }
 
 /** @param {string} name @param {string} about @param {object} conditions @param {Result} result */

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { attempt } from '../limit.mjs';
 import { median, round } from '../measure.mjs';
 import { progress } from '../report.mjs';
 import { fastestStepMs, measureRoofline } from '../roofline.mjs';
@@ -18,13 +19,14 @@ const IDLE_TOKENS = 256;
 /** @param {Settings} settings */
 export async function run(settings) {
   progress('cost: bandwidth and FLOP/s');
-  const roofline = await measureRoofline(settings);
+  const measured = await attempt(() => measureRoofline(settings));
+  const roofline = 'failed' in measured ? null : measured;
   const { quick } = settings;
   const of = (/** @type {number[]} */ values) => (quick ? [values[0], values[2]] : values);
   /** @type {import('../report.mjs').Row[]} */
   const rows = [];
   const add = (/** @type {string} */ grows, /** @type {number} */ to, /** @type {Step} */ step) => {
-    const fastest = fastestStepMs(roofline, step.active, step.tokens);
+    const fastest = roofline ? fastestStepMs(roofline, step.active, step.tokens) : NaN;
     const percent = round((fastest / step.ms) * 100, 1);
     rows.push({
       point: `${grows} ${to}`,
@@ -40,13 +42,21 @@ export async function run(settings) {
   for (const resident of of([1, 8, 16, 32, 64]))
     add('resident sessions', resident, await besideIdle(settings, resident));
   for (const stored of of([0, 100, 1000, 10_000])) add('stored sessions', stored, await besideStored(settings, stored));
-  const { bandwidth, triad, flops, weightBytes, kvBytes } = roofline;
+  return {
+    rows,
+    goals: {},
+    notes: [roofline ? described(roofline) : `roofline: ${/** @type {any} */ (measured).failed}`],
+  };
+}
+
+/** @param {import('../roofline.mjs').Roofline} roofline */
+function described({ bandwidth, triad, flops, weightBytes, kvBytes }) {
   const machine = [
     `memory ${round(bandwidth / 1e9, 1)} GB/s (triad ${round(triad / 1e9, 1)})`,
     `${round(flops / 1e9, 0)} GFLOP/s in prefill`,
     `a step reads ${round(weightBytes / 1e6, 1)} MB of weights and ${round(kvBytes / 1000, 2)} kB for each token of history`,
   ];
-  return { rows, goals: {}, notes: [machine.join('; ')] };
+  return machine.join('; ');
 }
 
 /** @typedef {{ ms: number, active: number, tokens: number }} Step `tokens`: history of all who are active, halfway */

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { promptText } from '../arrivals.mjs';
 import { round } from '../measure.mjs';
-import { table } from '../report.mjs';
+import { endProgress, progress, table } from '../report.mjs';
 
 const [modelPath, threads = '2', ...counts] = process.argv.slice(2);
 const MAX_TOKENS = 96;
@@ -26,8 +26,12 @@ const model = await llama.loadModel({ modelPath, gpuLayers: 0 });
 
 const rows = [];
 for (const count of counts.length ? counts.map(Number) : [1, 2, 4, 8, 16]) {
-  for (const inOrder of [false, true]) rows.push(await measure(count, inOrder));
+  for (const inOrder of [false, true]) {
+    rows.push(await measure(count, inOrder));
+    progress(`${count} sessions${inOrder ? ', in order' : ''}: ${rows.at(-1)?.['tok/s']} tok/s`);
+  }
 }
+endProgress();
 console.log(table(rows));
 process.exit(0);
 
