@@ -44,16 +44,15 @@ export function installedPackage(name: string): { file: string; content: unknown
 }
 
 function load(): Addon {
-  let native: Addon & { version: string | undefined }; // an older one may have none
+  let native: Addon;
   try {
-    native = require(addonFile()) as typeof native;
+    native = require(addonFile()) as Addon;
   } catch (cause) {
     throw notFound(cause instanceof Error ? cause.message : String(cause), cause);
   }
-  if (native.version === packageVersion()) return native;
-  throw notFound(
-    `${addonFile()} was made for version ${native.version ?? 'unknown'} of this package, which is ${packageVersion()}`,
-  );
+  const version = (native as Partial<Addon>).version ?? 'unknown'; // older ones have none
+  if (version === packageVersion()) return native;
+  throw notFound(`${addonFile()} was made for version ${version} of this package, which is ${packageVersion()}`);
 }
 
 function notFound(reason: string, cause?: unknown): LlamaError {
