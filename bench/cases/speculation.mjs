@@ -69,7 +69,7 @@ export async function run(settings) {
   /** @type {Record<string, boolean>} */
   const goals = {};
   for (const text of TEXTS) {
-    for (const sessions of settings.quick ? [1, 4] : [1, 2, 4, 8]) {
+    for (const sessions of settings.sessions ?? (settings.quick ? [1, 4] : [1, 2, 4, 8])) {
       progress(`speculation: ${sessions} sessions, text that ${text.name}`);
       const { on, off } = await measure({ ...settings, model: text.model ?? settings.model }, text, sessions);
       const ratio = median(on.map(({ rate }) => rate)) / median(off.map(({ rate }) => rate));
