@@ -124,10 +124,15 @@ Napi::Error error_value(Napi::Env env, const Failure& failure) {
     return error;
 }
 
-Napi::Value texts_value(Napi::Env env, const std::vector<std::string>& texts) {
-    Napi::Array array = Napi::Array::New(env, texts.size());
-    for (size_t i = 0; i < texts.size(); i++) array.Set(static_cast<uint32_t>(i), texts[i]);
+template <class T, class ToValue>
+static Napi::Array list_value(Napi::Env env, const std::vector<T>& list, ToValue to_value) {
+    Napi::Array array = Napi::Array::New(env, list.size());
+    for (size_t i = 0; i < list.size(); i++) array.Set(static_cast<uint32_t>(i), to_value(env, list[i]));
     return array;
+}
+
+Napi::Value texts_value(Napi::Env env, const std::vector<std::string>& texts) {
+    return list_value(env, texts, [](Napi::Env env, const std::string& text) { return Napi::String::New(env, text); });
 }
 
 Napi::Value tokens_value(Napi::Env env, const Tokens& tokens) {
@@ -174,13 +179,6 @@ Napi::Value layout_value(Napi::Env env, const ModelLayout& layout) {
     object.Set("fileBytes", static_cast<double>(layout.file_bytes));
     object.Set("tensors", tensors);
     return object;
-}
-
-template <class T, class ToValue>
-static Napi::Array list_value(Napi::Env env, const std::vector<T>& list, ToValue to_value) {
-    Napi::Array array = Napi::Array::New(env, list.size());
-    for (size_t i = 0; i < list.size(); i++) array.Set(static_cast<uint32_t>(i), to_value(env, list[i]));
-    return array;
 }
 
 static Napi::Value device_value(Napi::Env env, const DeviceInfo& device) {
