@@ -162,8 +162,9 @@ void Worker::others_served() {
     if (!aside_) return;
     const double gap_ms = aside_->others_served();
     if (reading_aside_ < 0) return;
-    time_slice_.record(gap_ms, aside_->slice_ms(), usual_step_ms());
-    aside_->use_slice(time_slice_.milliseconds(usual_step_ms()));
+    const double usual_ms = usual_step_ms();
+    time_slice_.record(gap_ms, aside_->slice_ms(), usual_ms);
+    aside_->use_slice(time_slice_.milliseconds(usual_ms));
 }
 
 } // namespace llama_sessions
