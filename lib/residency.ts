@@ -125,7 +125,7 @@ export class Residency {
   /** A record says that the store may have the KV of these tokens. */
   presume(kv: SessionKv, tokens: Int32Array): void {
     this.hold(kv, tokens);
-    if (this.#storeHelps) this.tiers.presume(kv.pages);
+    if (this.#restore.storeHelps) this.tiers.presume(kv.pages);
     else if (this.tierOf(kv) === 'none') this.hold(kv, NO_TOKENS);
   }
 
@@ -257,16 +257,11 @@ export class Residency {
     if (sequence === undefined || this.tiers.isStored(key)) return;
     const known = this.tiers.locate(key) !== undefined;
     const found = known ? undefined : await this.tiers.add(key, this.#engine.exportKv(sequence, from, to));
-    if (!this.#storeHelps) return;
+    if (!this.#restore.storeHelps) return;
     // The store takes no page that no record names.
     void recorded.then(() => {
       if (known || found !== undefined) this.tiers.writeBehind(key, found?.kv);
     });
-  }
-
-  /** KV that can't be checked is never taken from outside. */
-  get #storeHelps(): boolean {
-    return this.tiers.keepsPages && this.#info.portableKv;
   }
 
   #giveBack(kv: SessionKv): void {

@@ -83,12 +83,14 @@ export class Restore {
     return { pages, tokens: prompt };
   }
 
+  /** KV that can't be checked is never taken from outside. */
+  get storeHelps(): boolean {
+    return this.#tiers.keepsPages && this.#info.portableKv;
+  }
+
   /** A session that has KV knows where; a new one may find what others have stored. */
   #mayExist(page: Page, kv: SessionKv): boolean {
-    return (
-      this.#tiers.locate(page.key) !== undefined ||
-      (kv.pages.length === 0 && this.#tiers.keepsPages && this.#info.portableKv)
-    );
+    return this.#tiers.locate(page.key) !== undefined || (kv.pages.length === 0 && this.storeHelps);
   }
 
   /** @returns how many tokens the sequence holds then */
