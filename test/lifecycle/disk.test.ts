@@ -31,7 +31,8 @@ function run(path: string, script: string, options?: ChildOptions): Promise<Endi
   return runChild(prelude + script, options);
 }
 
-const lines = (...all: string[]): string => [...all, ''].join('\n');
+/** It came to its end, having printed these lines. */
+const printed = (...lines: string[]): Partial<Ending> => ({ ...good, stdout: [...lines, ''].join('\n') });
 
 // Linux's prlimit(1) is the one way to take room from a process that runs, and to give it back.
 const canLimit = process.platform === 'linux' && spawnSync('prlimit', ['--version']).error === undefined;
@@ -62,9 +63,8 @@ test.skipIf(!canLimit)('a disk that is full for a while: turns say so, nothing i
     console.log(model.stats().storeFailures > 0);
     await model.close();`,
   );
-  expect(ending).toMatchObject({
-    ...good,
-    stdout: lines(
+  expect(ending).toMatchObject(
+    printed(
       'a turn Noted: your name is Mosoba.',
       'a large record STORE_FAILED, with a cause',
       '2 STORE_FAILED',
@@ -78,7 +78,7 @@ test.skipIf(!canLimit)('a disk that is full for a while: turns say so, nothing i
       'pages done',
       'true',
     ),
-  });
+  );
   const model = await loadRecall({ store: path, cache: { restore: 'always' } });
   for (const [id, messages] of Object.entries({ small: 6, large: 6 })) {
     const session = await model.resumeSession(id);
@@ -139,7 +139,7 @@ test('a directory that may not be written to', async () => {
   );
   const refused = ['create', 'resume', 'delete', 'list'].map((what) => `${what} STORE_FAILED, with a cause`);
   const each = [...refused, '0', 'close done'];
-  expect(ending).toMatchObject({ ...good, stdout: lines(...each, ...each, ...each) });
+  expect(ending).toMatchObject(printed(...each, ...each, ...each));
 });
 
 test('a directory that is made read-only while it is used: what can be written is, the rest when it can be', async () => {
@@ -165,9 +165,8 @@ test('a directory that is made read-only while it is used: what can be written i
     rmSync(own, { recursive: true });`,
     nobody,
   );
-  expect(ending).toMatchObject({
-    ...good,
-    stdout: lines(
+  expect(ending).toMatchObject(
+    printed(
       'a turn Noted: your name is Mosoba.',
       'a turn Noted: your code is 3299.',
       'pages STORE_FAILED, with a cause',
@@ -177,7 +176,7 @@ test('a directory that is made read-only while it is used: what can be written i
       '6 store',
       'a turn Your name is Mosoba.',
     ),
-  });
+  );
 });
 
 test('a directory that is removed while it is used: conversations go on in memory, and can be brought to another one', async () => {
@@ -212,9 +211,7 @@ test('a directory that is removed while it is used: conversations go on in memor
     await next.close();`,
   );
   expect(ending).toMatchObject({
-    ...good,
-    stderr: '',
-    stdout: lines(
+    ...printed(
       'a turn Noted: your name is Mosoba.',
       'a turn STORE_FAILED, with a cause',
       'parking done',
@@ -233,6 +230,7 @@ test('a directory that is removed while it is used: conversations go on in memor
       'a turn Your name is Mosoba.',
       'a turn Your name is Kelin.',
     ),
+    stderr: '',
   });
 });
 
@@ -257,9 +255,7 @@ test('a directory that is taken away for a while, another in its place: nothing 
     await says('close', () => model.close());`,
   );
   expect(ending).toMatchObject({
-    ...good,
-    stderr: '',
-    stdout: lines(
+    ...printed(
       'a turn Noted: your name is Mosoba.',
       'the other Noted: your name is Kelin.',
       'a turn STORE_FAILED, with a cause',
@@ -269,6 +265,7 @@ test('a directory that is taken away for a while, another in its place: nothing 
       'pages done',
       'close done',
     ),
+    stderr: '',
   });
   await audit(path);
   for (const [store, messages, name] of [

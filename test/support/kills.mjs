@@ -160,7 +160,7 @@ function checkEmpty({ audit }, root, { storedPages, storedPageBytes }) {
  * @param {Plan & { lib: string }} plan `lib`: folder of the compiled library @returns {Promise<Findings>}
  */
 export async function killStores(plan) {
-  const { lib, folder, DirectoryStore, audit } = plan;
+  const { lib, folder, DirectoryStore } = plan;
   const root = join(folder, 'store');
   const most = { workMs: 150, restMs: 30 };
   const findings = await rounds(plan, 'chaos-child.mjs', [lib, root], most, async (states, found) => {
@@ -178,10 +178,7 @@ export async function killStores(plan) {
       if (!pageOf(key).equals(page)) throw new Broken('pages', key);
       found.pages++;
     }
-    await hold('leaks', () => store.sweep());
-    found.swept = store.stats()['sweptFiles'] ?? 0;
-    await store.close();
-    await hold('leaks', () => audit(root));
+    await tidy(plan, root, store, found);
     return now;
   });
   const store = new DirectoryStore(root);
@@ -193,12 +190,23 @@ export async function killStores(plan) {
 }
 
 /**
+ * With nobody else there: what dead processes have left goes.
+ * @param {Plan} plan @param {string} root @param {InstanceType<Plan['DirectoryStore']>} store closed then @param {Findings} found
+ */
+async function tidy({ audit }, root, store, found) {
+  await hold('leaks', () => store.sweep());
+  found.swept = store.stats()['sweptFiles'] ?? 0;
+  await store.close();
+  await hold('leaks', () => audit(root));
+}
+
+/**
  * Kills processes whose sessions are created, speak, are parked, saved, closed, forked, rewound and deleted.
  * @param {Plan & { library: string, loadModel: typeof import('../../lib/index.js').loadModel }} plan `library`: URL of the compiled
  * library @returns {Promise<Findings>}
  */
 export async function killTurns(plan) {
-  const { library, folder, loadModel, DirectoryStore, audit } = plan;
+  const { library, folder, loadModel, DirectoryStore } = plan;
   const root = join(folder, 'store');
   const load = () =>
     loadModel(RECALL, {
@@ -219,10 +227,7 @@ export async function killTurns(plan) {
       await within('closing', model.close(), DEADLINE_MS);
     }
     const store = new DirectoryStore(root);
-    await hold('leaks', () => store.sweep());
-    found.swept = store.stats()['sweptFiles'] ?? 0;
-    await store.close();
-    await hold('leaks', () => audit(root));
+    await tidy(plan, root, store, found);
     return now;
   });
   const model = await load();
