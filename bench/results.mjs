@@ -122,6 +122,7 @@ function goalTable(found) {
 function section(found, folder) {
   const { case: name, about, model, threads, kvLayout, repetitions, quick, date, rows, notes } = found;
   const layout = kvLayout === 'auto' ? '' : `, ours in the layout ${kvLayout}`;
+  const repeated = repetitions > 1 ? `medians of ${repetitions} repetitions in turns` : 'one run';
   const quickly = quick ? '; a quick run: it shows that it works, its figures mean little' : '';
   const plots = plotsOf(found).map(([suffix, plot]) => {
     const file = `${nameOf(found)}${suffix}.svg`;
@@ -131,7 +132,7 @@ function section(found, folder) {
   return [
     `## ${name}, ${model}${layout}`,
     `${about}.`,
-    `${threads} threads, medians of ${repetitions} repetitions in turns, ${date.slice(0, 10)}${quickly}.`,
+    `${threads} threads, ${repeated}, ${date.slice(0, 10)}${quickly}.`,
     ...plots,
     markdown(rows),
     ...notes.map((note) => `- ${note}`),

@@ -2,9 +2,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { npm } from '../scripts/parts/process.mjs';
 import { MARK } from './contestant.mjs';
 import { buildTool } from './limit.mjs';
-import { interleave, median } from './measure.mjs';
+import { interleave, median, round } from './measure.mjs';
 import { progress } from './report.mjs';
 
 /** @typedef {import('./sessions.mjs').Settings} Settings */
@@ -82,6 +83,9 @@ export const middle = (runs, value) =>
       .filter(Number.isFinite),
   );
 
+/** The same, as a table shows it; null: all did. @param {any[]} runs @param {(found: any) => number} value @param {number} [digits] */
+export const shownMiddle = (runs, value, digits) => round(middle(runs, value), digits);
+
 /**
  * Says which runs failed, and why.
  * @param {string} what
@@ -111,10 +115,10 @@ async function installPackage(name) {
   if (existsSync(`${FOLDER}node_modules/${name}/package.json`)) return;
   await (installing ??= (async () => {
     progress('installing the rivals, once, in bench/node_modules');
-    const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+    const [command, first] = npm();
     // node-llama-cpp brings its binaries as packages; what its script would fetch and compile beside them is not needed.
     const env = { ...process.env, NODE_LLAMA_CPP_SKIP_DOWNLOAD: 'true' };
-    const { status } = spawnSync(npm, ['install', '--no-audit', '--no-fund', '--prefix', FOLDER], {
+    const { status } = spawnSync(command, [...first, 'install', '--no-audit', '--no-fund', '--prefix', FOLDER], {
       env,
       stdio: ['ignore', process.stderr, process.stderr],
     });

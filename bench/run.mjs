@@ -24,7 +24,8 @@ import { BATCH_TOKENS } from './sessions.mjs';
  * @property {Record<string, boolean>} goals what must hold, and whether it did
  * @property {string[]} [notes] what failed, and why
  *
- * A case exports `about`, `run(settings)` and, where it takes long, `parts(settings)`: the settings of its parts.
+ * A case exports `about`, `run(settings)` and, where it takes long, `parts(settings)`: the settings of its parts. One that pays no
+ * heed to `repetitions` exports `once`.
  */
 
 const CASES = [
@@ -115,8 +116,9 @@ async function runCases(names, folder, shape = values.shape) {
   if (!values.json) console.log(`${table([{ ...shown, ...machine() }])}\n${versions()}`);
   if (folder) mkdirSync(folder, { recursive: true });
   for (const name of names) {
-    const { about, run, parts } = await import(`./cases/${name}.mjs`);
+    const { about, run, parts, once } = await import(`./cases/${name}.mjs`);
     progress(name);
+    const under = { ...conditions, ...(once && { repetitions: 1 }) };
     /** @type {Required<Result>} */
     const all = { rows: [], goals: {}, notes: [] };
     for (const part of parts?.(settings) ?? [settings]) {
@@ -126,12 +128,11 @@ async function runCases(names, folder, shape = values.shape) {
       all.notes.push(...notes);
       Object.assign(all.goals, goals);
       // Each part at once: what has been measured is not lost when the run is interrupted.
-      if (folder)
-        appendFileSync(join(folder, `${name}.jsonl`), lineOf(name, about, conditions, { rows, goals, notes }));
+      if (folder) appendFileSync(join(folder, `${name}.jsonl`), lineOf(name, about, under, { rows, goals, notes }));
     }
     endProgress();
     if (Object.values(all.goals).includes(false)) process.exitCode = 1;
-    if (values.json) process.stdout.write(lineOf(name, about, conditions, all));
+    if (values.json) process.stdout.write(lineOf(name, about, under, all));
     else console.log(['', `${name}: ${about}`, table(all.rows), ...all.notes, ...verdicts(all)].join('\n'));
   }
 }

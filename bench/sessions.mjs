@@ -32,9 +32,9 @@ export const BATCH_TOKENS = 512;
  * @param {LoadOptions} options
  * @returns {Promise<Model>}
  */
-export async function openModel({ model, threads, batchTokens }, options) {
+export async function openModel({ model, threads, batchTokens, kvLayout = 'auto' }, options) {
   const { loadModel } = await import('../dist/index.js');
-  return loadModel(model, { gpuLayers: 0, threads, batchTokens, speculation: 'off', ...options });
+  return loadModel(model, { gpuLayers: 0, threads, batchTokens, kvLayout, speculation: 'off', ...options });
 }
 
 /**

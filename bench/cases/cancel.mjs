@@ -8,6 +8,7 @@ import { arrivalsOf, deleteSessions, greedy, openModel, openSessions, promptToke
 /** @typedef {import('../sessions.mjs').Session} Session */
 
 export const about = 'time from cancel() until the turn resolves, and until the engine serves somebody else';
+export const once = true;
 
 const PREFILL_TOKENS = 7000;
 const PROBE_TOKENS = 8;

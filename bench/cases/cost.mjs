@@ -90,7 +90,6 @@ async function whileActive(settings, active) {
   const model = await openModel(settings, {
     maxResident: active,
     contextTokens: active * 256 + 256,
-    ...layout(settings),
   });
   const step = await speak(model, settings, active, SHORT);
   await model.close();
@@ -100,7 +99,7 @@ async function whileActive(settings, active) {
 /** @param {Settings} settings @param {number} tokens */
 async function withHistory(settings, tokens) {
   progress(`cost: a history of ${tokens} tokens`);
-  const model = await openModel(settings, { maxResident: 1, contextTokens: tokens + 512, ...layout(settings) });
+  const model = await openModel(settings, { maxResident: 1, contextTokens: tokens + 512 });
   const step = await speak(model, settings, 1, tokens);
   await model.close();
   return step;
@@ -113,7 +112,6 @@ async function besideIdle(settings, resident) {
     maxResident: resident,
     contextTokens: resident * (IDLE_TOKENS + 128) + 512,
     cache: { idleMs: 2 ** 31 - 1 },
-    ...layout(settings),
   });
   const idle = await openSessions(model, resident - 1);
   await Promise.all(idle.map((session, i) => session.complete(promptTokens(model, IDLE_TOKENS, 5000 + i), greedy(1))));
@@ -132,7 +130,6 @@ async function besideStored(settings, stored) {
     contextTokens: 1024,
     store: folder,
     durability: 'none',
-    ...layout(settings),
   });
   for (let begun = 0; begun < stored; begun += 100) {
     const messages = [{ role: /** @type {const} */ ('user'), content: `I am number ${begun}.` }];
@@ -144,6 +141,3 @@ async function besideStored(settings, stored) {
   await rm(folder, { recursive: true });
   return step;
 }
-
-/** @param {Settings} settings */
-const layout = ({ kvLayout }) => (kvLayout ? { kvLayout } : {});

@@ -1,6 +1,6 @@
 import { namedModel } from '../generate-model.mjs';
 import { round } from '../measure.mjs';
-import { failures, inTurns, middle } from '../rivals.mjs';
+import { failures, inTurns, middle, shownMiddle } from '../rivals.mjs';
 
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 
@@ -27,15 +27,8 @@ export async function run(settings) {
       who,
       'µs per piece': round(us),
       'ours / this': round(ours / us, 3),
-      'load of the thread': round(
-        middle(found, ({ threadLoad }) => threadLoad ?? NaN),
-        3,
-      ),
-      'tok/s':
-        round(
-          middle(found, ({ rate }) => rate),
-          0,
-        ) ?? 'failed',
+      'load of the thread': shownMiddle(found, ({ threadLoad }) => threadLoad ?? NaN, 3),
+      'tok/s': shownMiddle(found, ({ rate }) => rate, 0) ?? 'failed',
     };
   });
   return { rows, goals: { [`under ${GOAL_US} µs`]: ours < GOAL_US }, notes: failures('crossing', runs) };

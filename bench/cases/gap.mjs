@@ -30,7 +30,7 @@ async function measure(settings, speakers) {
     contextTokens: PREFILL_TOKENS + 8000 + 64 * speakers + 512,
   });
   let seed = 0;
-  const { alone, beside } = await interleave(settings.quick ? 1 : 2, {
+  const { alone, beside } = await interleave(settings.repetitions, {
     alone: () => {
       progress(`gap: prefill of ${PREFILL_TOKENS} tokens, alone`);
       return prefill(model, seed++);

@@ -1,17 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sizeOf } from '../../scripts/parts/files.mjs';
+import { npm } from '../../scripts/parts/process.mjs';
 import { round } from '../measure.mjs';
 import { progress } from '../report.mjs';
 
@@ -19,9 +12,10 @@ import { progress } from '../report.mjs';
 
 export const about =
   'what npm install brings: seconds, and megabytes in node_modules (the registry’s speed is in the seconds)';
+export const once = true;
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const NPM = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+const [NPM, FIRST] = npm();
 
 /** @param {Settings} settings */
 export async function run(settings) {
@@ -33,7 +27,7 @@ export async function run(settings) {
   try {
     progress('install: packing ours');
     const [{ filename }] = JSON.parse(
-      execFileSync(NPM, ['pack', '--json', '--ignore-scripts', '--pack-destination', work], {
+      execFileSync(NPM, [...FIRST, 'pack', '--json', '--ignore-scripts', '--pack-destination', work], {
         cwd: ROOT,
         encoding: 'utf8',
       }),
@@ -66,22 +60,21 @@ function install(folder, what, more) {
   const began = performance.now();
   // A cache of its own: what was downloaded before would not be counted.
   const args = ['install', what, '--no-audit', '--no-fund', '--cache', `${folder}-cache`, ...more];
-  const { status, stderr } = spawnSync(NPM, args, { cwd: folder, encoding: 'utf8' });
+  const { status, stderr } = spawnSync(NPM, [...FIRST, ...args], { cwd: folder, encoding: 'utf8' });
   const seconds = round((performance.now() - began) / 1000, 1);
   rmSync(`${folder}-cache`, { recursive: true, force: true });
   if (status !== 0)
     return { seconds, MB: null, packages: null, failed: stderr.trim().split('\n')[0] ?? `ended with ${status}` };
-  const { bytes, packages } = sizeOf(join(folder, 'node_modules'));
+  const modules = join(folder, 'node_modules');
+  const found = { seconds, MB: round(sizeOf(modules) / 1e6, 1), packages: packagesIn(modules) };
   rmSync(folder, { recursive: true });
-  return { seconds, MB: round(bytes / 1e6, 1), packages };
+  return found;
 }
 
 /** @param {string} folder */
-function sizeOf(folder) {
+function packagesIn(folder) {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  const paths = files.map((entry) => join(entry.parentPath, entry.name));
-  const bytes = paths.reduce((sum, path) => sum + statSync(path).size, 0);
-  return { bytes, packages: new Set(paths.map(packageOf)).size };
+  return new Set(files.map((entry) => packageOf(join(entry.parentPath, entry.name)))).size;
 }
 
 /** @param {string} path */

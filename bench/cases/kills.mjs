@@ -10,6 +10,7 @@ import { progress } from '../report.mjs';
 /** @typedef {import('../../test/support/kills.mjs').Findings} Findings */
 
 export const about = 'processes are killed at random instants: half of them use sessions, half a store (recall model)';
+export const once = true;
 
 const DIST = new URL('../../dist/', import.meta.url);
 

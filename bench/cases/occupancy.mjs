@@ -5,6 +5,7 @@ import { arrivalsOf, deleteSessions, greedy, openModel, openSessions, promptToke
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 
 export const about = 'sequences per generating step, while N sessions generate';
+export const once = true;
 
 const PROMPT_TOKENS = 32;
 

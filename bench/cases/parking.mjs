@@ -20,7 +20,7 @@ export async function run(settings) {
   const prompt = promptTokens(model, HISTORY, 5);
   const mover = await model.createSession();
   await mover.complete(prompt, greedy(1));
-  const { still, moving } = await interleave(settings.quick ? 1 : 3, {
+  const { still, moving } = await interleave(settings.repetitions, {
     still: () => speak(model, 0),
     moving: () =>
       speak(model, 5, async () => {

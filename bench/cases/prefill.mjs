@@ -1,6 +1,6 @@
 import { attempt, measurePrefillLimit } from '../limit.mjs';
 import { round } from '../measure.mjs';
-import { failures, inTurns, middle } from '../rivals.mjs';
+import { failures, inTurns, middle, shownMiddle } from '../rivals.mjs';
 
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 
@@ -18,11 +18,7 @@ export async function run(settings) {
   const rows = Object.entries(runs).map(([who, found]) => ({
     who,
     'prompt tokens': promptTokens,
-    'tok/s':
-      round(
-        middle(found, ({ rate }) => rate),
-        1,
-      ) ?? 'failed',
+    'tok/s': shownMiddle(found, ({ rate }) => rate, 1) ?? 'failed',
     'ours / this': round(ours / middle(found, ({ rate }) => rate), 3),
     'all runs': found.map(({ rate }) => round(rate ?? NaN, 0) ?? '-').join(' '),
   }));

@@ -30,7 +30,7 @@ export async function run(settings) {
  * @param {string} folder
  */
 async function measure(settings, folder) {
-  const repetitions = settings.quick ? 2 : 5;
+  const { repetitions } = settings;
   const open = () =>
     openModel(settings, { maxResident: 2, contextTokens: 8192, store: folder, cache: { restore: 'always' } });
   let model = await open();

@@ -1,8 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { round } from '../measure.mjs';
-import { failures, inTurns, middle } from '../rivals.mjs';
+import { failures, inTurns, shownMiddle } from '../rivals.mjs';
 
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 /** @typedef {Record<string, any[]>} Runs */
@@ -38,34 +37,16 @@ export async function run(settings) {
 
 /** @param {any[]} found @param {number} tokens */
 const gapOf = (found, tokens) => ({
-  'usual gap ms': round(middle(found, ({ usual }) => usual)) ?? 'failed',
-  'longest gap ms': round(middle(found, ({ longest }) => longest)),
-  'in usual gaps': round(
-    middle(found, ({ longest, usual }) => longest / usual),
-    1,
-  ),
-  'prefill tok/s alone': round(
-    middle(found, ({ aloneMs }) => (tokens / aloneMs) * 1000),
-    0,
-  ),
-  beside: round(
-    middle(found, ({ besideMs }) => (tokens / besideMs) * 1000),
-    0,
-  ),
+  'usual gap ms': shownMiddle(found, ({ usual }) => usual) ?? 'failed',
+  'longest gap ms': shownMiddle(found, ({ longest }) => longest),
+  'in usual gaps': shownMiddle(found, ({ longest, usual }) => longest / usual, 1),
+  'prefill tok/s alone': shownMiddle(found, ({ aloneMs }) => (tokens / aloneMs) * 1000, 0),
+  beside: shownMiddle(found, ({ besideMs }) => (tokens / besideMs) * 1000, 0),
 });
 
 /** @param {any[]} found */
 const moveOf = (found) => ({
-  'state MB': round(
-    middle(found, ({ bytes }) => bytes / 1e6),
-    1,
-  ),
-  'save ms': round(
-    middle(found, ({ saveMs }) => saveMs),
-    1,
-  ),
-  'restore ms': round(
-    middle(found, ({ restoreMs }) => restoreMs),
-    1,
-  ),
+  'state MB': shownMiddle(found, ({ bytes }) => bytes / 1e6, 1),
+  'save ms': shownMiddle(found, ({ saveMs }) => saveMs, 1),
+  'restore ms': shownMiddle(found, ({ restoreMs }) => restoreMs, 1),
 });

@@ -8,6 +8,7 @@ import { greedy, openModel, promptTokens } from '../sessions.mjs';
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 
 export const about = 'what a turn on a long session writes, of what the session’s KV takes';
+export const once = true;
 
 const TURN = 100;
 

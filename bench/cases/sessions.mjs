@@ -11,6 +11,7 @@ import { progress } from '../report.mjs';
 
 export const about =
   'thousands of sessions on one model: told who they are, the process killed, all asked in another one';
+export const once = true;
 
 // What is asked is understood by the recall model alone; --model does not change it.
 const MODEL = fileURLToPath(new URL('../../test/fixtures/recall.gguf', import.meta.url));

@@ -8,6 +8,7 @@ import { deleteSessions, greedy, openModel, promptTokens } from '../sessions.mjs
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 
 export const about = 'sessions with the same long system prompt, beside sessions that have one each';
+export const once = true;
 
 const OWN = 32;
 const REPLY = 8;

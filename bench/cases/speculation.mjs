@@ -106,7 +106,7 @@ async function measure(settings, text, count) {
   const speak = (/** @type {Model} */ model) => generate(model, text, count, maxTokens);
   await speak(models.on); // both have learnt how long steps take
   await speak(models.off);
-  const results = await interleave(settings.quick ? 1 : 3, {
+  const results = await interleave(settings.repetitions, {
     on: () => speak(models.on),
     off: () => speak(models.off),
   });

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { LAYOUTS, attempt, measureLimit } from '../limit.mjs';
 import { round } from '../measure.mjs';
-import { failures, inTurns, middle } from '../rivals.mjs';
+import { failures, inTurns, middle, shownMiddle } from '../rivals.mjs';
 
 /** @typedef {import('../sessions.mjs').Settings} Settings */
 
@@ -83,10 +83,7 @@ function rowOf(sessions, runs, rates) {
     if (who !== 'ours') row[`ours / ${who}`] = round(rates.ours / rate, 3);
   }
   for (const [who, found] of Object.entries(runs).slice(0, 3)) {
-    row[`prefill, ${who}`] = round(
-      middle(found, ({ prefillRate }) => prefillRate),
-      0,
-    );
+    row[`prefill, ${who}`] = shownMiddle(found, ({ prefillRate }) => prefillRate, 0);
   }
   row['ours, all runs'] = runs.ours.map(({ rate }) => round(rate, 0) ?? '-').join(' ');
   return row;
