@@ -51,9 +51,12 @@ export async function build({ debug = false, targets = [], options, folder } = {
 }
 
 /** Options live on in CMake's cache, so a build that names none must mean the ones it was set up with. */
-function chosenOptions(out) {
+const chosenOptions = (out) => givenOptions() ?? remembered(out)?.options ?? [];
+
+/** Those of LLAMA_SESSIONS_CMAKE; undefined: it is not set. */
+export function givenOptions() {
   const given = process.env.LLAMA_SESSIONS_CMAKE;
-  if (given === undefined) return remembered(out)?.options ?? [];
+  if (given === undefined) return undefined;
   const options = (given.match(/(?:[^\s"]|"[^"]*")+/g) ?? []).map((option) => option.replaceAll('"', ''));
   const wrong = options.find((option) => !/^-D\w+(:\w+)?=/.test(option));
   if (wrong) throw new Failure(`LLAMA_SESSIONS_CMAKE holds "${wrong}"; it takes CMake options: -DNAME=VALUE …`);

@@ -4,10 +4,11 @@
 //   LLAMA_SESSIONS_CMAKE="-D…"   more options for CMake
 import fs from 'node:fs';
 import path from 'node:path';
-import { build } from './build.mjs';
+import { build, givenOptions } from './build.mjs';
+import { strip } from './parts/binaries.mjs';
 import { inRoot, megabytes, readJson, shown, sizeOf } from './parts/files.mjs';
 import { writeLicenses } from './parts/licenses.mjs';
-import { entry, Failure, run } from './parts/process.mjs';
+import { entry, Failure } from './parts/process.mjs';
 
 const kinds = {
   // From Turing (GeForce RTX 20, T4) to Blackwell; code for later ones is made by the driver from the last.
@@ -59,19 +60,18 @@ await entry(import.meta, async ([kind]) => {
   if (!Object.hasOwn(kinds, kind ?? '')) throw new Failure('Usage: node scripts/gpu-package.mjs cuda|vulkan');
   if (!modules[process.platform]) throw new Failure(`There is no ${kind} package for ${process.platform}.`);
   const module = modules[process.platform](kind);
-  const more = (process.env.LLAMA_SESSIONS_CMAKE ?? '').split(/\s+/).filter(Boolean);
   const portable = ['-DLLAMA_SESSIONS_PORTABLE=ON', '-DLLAMA_SESSIONS_TESTS=OFF', `-DLLAMA_SESSIONS_OUT=${out}`];
   await build({
     folder: `cmake-${kind}`,
     targets: [`ggml-${kind}`],
-    options: [...portable, ...kinds[kind].options, ...more],
+    options: [...portable, ...kinds[kind].options, ...(givenOptions() ?? [])],
   });
 
   const folder = inRoot('build/packages', packageName(kind));
   fs.rmSync(folder, { recursive: true, force: true });
   fs.mkdirSync(folder, { recursive: true });
   fs.copyFileSync(inRoot(out, 'Release', module), path.join(folder, module));
-  if (process.platform === 'linux') await run('strip', ['--strip-all', path.join(folder, module)]);
+  if (process.platform === 'linux') await strip(path.join(folder, module));
   writeLicenses();
   fs.copyFileSync(inRoot('THIRD_PARTY_LICENSES'), path.join(folder, 'THIRD_PARTY_LICENSES'));
   fs.copyFileSync(inRoot('LICENSE'), path.join(folder, 'LICENSE'));

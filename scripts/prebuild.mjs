@@ -11,10 +11,10 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { build } from './build.mjs';
+import { build, givenOptions } from './build.mjs';
 import { inRoot, megabytes, root, shown, sizeOf } from './parts/files.mjs';
-import { checkFloor } from './parts/floor.mjs';
-import { entry, Failure, run } from './parts/process.mjs';
+import { checkFloor, strip } from './parts/binaries.mjs';
+import { entry } from './parts/process.mjs';
 
 /** prebuildify takes all that is here, so that a developer's own build is elsewhere. */
 const workshop = inRoot('build/prebuild');
@@ -57,22 +57,18 @@ await entry(import.meta, async (args) => {
 async function compileForOthers() {
   // Stale libraries would be taken along.
   fs.rmSync(products, { recursive: true, force: true });
-  const more = (process.env.LLAMA_SESSIONS_CMAKE ?? '').split(/\s+/).filter(Boolean);
   const options = [
     '-DLLAMA_SESSIONS_PORTABLE=ON',
     '-DLLAMA_SESSIONS_TESTS=OFF',
     `-DLLAMA_SESSIONS_OUT=${path.relative(root, path.dirname(products)).replaceAll('\\', '/')}`,
     `-DLLAMA_SESSIONS_LIBRARIES=${libraries}`,
   ];
-  await build({ folder: 'cmake-prebuild', options: [...options, ...more] });
+  await build({ folder: 'cmake-prebuild', options: [...options, ...(givenOptions() ?? [])] });
 }
 
 /** prebuildify takes files beside the .node only. */
 async function takeLibraries(target) {
   const folder = path.join(target, libraries);
   fs.cpSync(path.join(products, libraries), folder, { recursive: true });
-  for (const file of fs.readdirSync(folder)) {
-    const { code, output } = await run('strip', ['--strip-all', path.join(folder, file)]);
-    if (code !== 0) throw new Failure(`strip failed on ${file}: ${output}`);
-  }
+  for (const file of fs.readdirSync(folder)) await strip(path.join(folder, file));
 }

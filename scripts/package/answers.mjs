@@ -2,6 +2,7 @@
 // with an error when the answer is wrong.
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { loadModel } from 'llama-sessions';
+import ada from './ada.cjs';
 
 const [file, where] = isMainThread ? process.argv.slice(2) : workerData;
 
@@ -11,11 +12,5 @@ if (where === 'worker' && isMainThread) {
     throw error;
   });
 } else {
-  const model = await loadModel(file, { threads: 1, contextTokens: 2048, maxResident: 4 });
-  const session = await model.createSession({ sampling: { temperature: 0 } });
-  await session.send('My name is Ada.');
-  const { text } = await session.send('What is my name?');
-  await model.close();
-  if (text !== 'Your name is Ada.') throw new Error(`It said: ${text}`);
-  console.log(text);
+  console.log(await ada(loadModel, file));
 }

@@ -20,7 +20,7 @@ export function place(name) {
   const folder = path.join(scratch, name);
   fs.mkdirSync(folder, { recursive: true });
   fs.writeFileSync(path.join(folder, 'package.json'), '{"name":"consumer","version":"1.0.0","private":true}\n');
-  for (const file of ['answers.mjs', 'answers.cjs', 'beside.mjs'])
+  for (const file of ['ada.cjs', 'answers.mjs', 'answers.cjs', 'beside.mjs'])
     fs.copyFileSync(path.join(here, file), path.join(folder, file));
   return folder;
 }

@@ -4,7 +4,7 @@
 //   --alpine DIR     an Alpine "minirootfs", with nodejs and libstdc++ in it
 import fs from 'node:fs';
 import path from 'node:path';
-import { floorOf } from '../parts/floor.mjs';
+import { floorOf, floorText } from '../parts/binaries.mjs';
 import { fixture, NotHere, succeed } from './place.mjs';
 
 /** Copies an installed package into a root file system and lets it answer there. */
@@ -32,11 +32,7 @@ export const checks = {
   async 'oldest C library'({ folder }) {
     if (process.platform !== 'linux') throw new NotHere('not Linux');
     const prebuilds = path.join(folder, 'node_modules/llama-sessions/prebuilds', `linux-${process.arch}`);
-    const files = fs.readdirSync(prebuilds).filter((name) => /\.(so|node)$/.test(name));
-    const floor = await floorOf(files.map((name) => path.join(prebuilds, name)));
-    return `needs ${Object.entries(floor)
-      .map((pair) => pair.join(' '))
-      .join(', ')}`;
+    return `needs ${floorText(await floorOf(prebuilds))}`;
   },
 
   async 'Debian 11'({ folder, options }) {

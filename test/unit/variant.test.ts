@@ -1,6 +1,6 @@
 /** The second opinion on which CPU variant a machine should get (scripts/package/variant.mjs). */
 import { expect, test } from 'vitest';
-import { newestVersion } from '../../scripts/parts/floor.mjs';
+import { newestVersion } from '../../scripts/parts/binaries.mjs';
 import { bestVariant } from '../../scripts/package/variant.mjs';
 
 const avx2 = 'sse4_2 avx f16c fma avx2 bmi2';
