@@ -1,80 +1,86 @@
-// Reads a long prompt beside those who generate: in a context of its own, whose computation pauses between two operations of
-// the graph, so that their steps run in between. A prompt that is read in large parts is read fast; in one context with the
-// others, large parts would keep them waiting. Engine thread only.
+// Reads a long prompt beside those who generate: in a context of its own, on threads that have the processor only while
+// those do not want it, so that it may read large parts, which is fast, and keeps nobody waiting.
 #pragma once
 
 #include "context.h"
+#include "starvation.h"
 #include "turn.h"
 
+#include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
-#include <tuple>
-#include <vector>
+#include <mutex>
+#include <optional>
+#include <thread>
 
 namespace llama_sessions {
 
+// All but `done` on the engine thread.
 class Aside {
   public:
-    // What the others do in a pause. False: the reading ends here.
-    using Interlude = std::function<bool()>;
+    // Makes its context on its own thread; no use before `working` is false. tokens: of the longest prompt that it takes.
+    // done: called from that thread whenever `working` has become false.
+    Aside(std::shared_ptr<const Model> model, ContextOptions options, int tokens, std::function<void()> done);
+    // Ends what is being computed and waits for it, an operation of the graph at most.
+    ~Aside();
 
-    // Tokens that are read at once: the weights are read for all of them together, and 256 are nearly as fast as 512. From 64
-    // on ggml's attention works on tiles, which is 2.7 times faster than row by row.
-    static constexpr int most_at_once = 256, least_at_once = 64;
+    bool working() const;
+    // It has no context, or llama.cpp could not read in it.
+    bool failed() const { return failed_; }
+    // What is being computed goes on until hold(): where the system lets threads step aside, these may still end an operation
+    // while nobody else wants the processor.
+    void go_on();
+    void hold();
+    // Other programs take all of the time that it is given.
+    bool starved() const { return starvation_.starved(); }
 
-    // tokens: of the longest prompt that it takes. Throws OUT_OF_MEMORY. Any thread.
-    Aside(std::shared_ptr<const Model> model, ContextOptions options, ThreadPool& threads, int tokens);
-
-    int capacity() const { return context_.session_tokens(); }
-    void use_threads(int count) { context_.use_threads(count); }
-
+    int capacity() const { return capacity_; }
     // Whose tokens it holds, and how many: of a turn, by its order. It may be ahead of what everybody else has.
     uint64_t turn() const { return turn_; }
     int held() const { return held_; }
+    // The turn has no use for it any more.
+    void abandon();
+
+    // Not while it is working.
     void begin(uint64_t turn);
     // Takes KV of the next tokens. False: refused.
     bool take(int tokens, const Bytes& kv);
-    Bytes kv(int from, int to) { return context_.export_kv(0, from, to); }
-    // The time from a step of the others to the next pause.
-    void use_slice(double milliseconds) { slice_ms_ = milliseconds; }
-    double slice_ms() const { return slice_ms_; }
-    // How many of the tokens that are left to read next, so that no single operation takes longer than the slice, if possible.
-    int at_once(int left) const;
-    // Reads these tokens behind those that it holds. False: it failed, or an interlude has ended it.
-    bool read(const Tokens& tokens, const Interlude& interlude);
-    // A pause, if the slice is over. False: the interlude ends what is being done.
-    bool pause_if_due(const Interlude& interlude);
-    // Whether an interlude has ended the last reading.
-    bool ended() const { return ended_; }
-    // The others have just had a step. Returns the milliseconds since the one before.
-    double others_served();
+    Bytes kv(int from, int to) { return context_->export_kv(0, from, to); }
+    // Sets out to read the next tokens, as many at once as are good.
+    void read(const Tokens& tokens, int threads);
+    // How many have been read since this was asked last.
+    int take_count();
 
   private:
+    void work(const ContextOptions& options);
+    void make(const ContextOptions& options);
+    void compute();
     static bool on_operation(ggml_tensor* operation, bool ask, void* self);
-    void pause();
-    bool before(const ggml_tensor& operation);
-    bool after(const ggml_tensor& operation);
+    bool wait_for_time();
 
-    std::atomic<bool> never_{false};
-    std::shared_ptr<const Model> model_;
-    Context context_;
-    uint64_t turn_ = UINT64_MAX;
-    int held_ = 0;
+    const std::shared_ptr<const Model> model_;
+    const int capacity_;
+    const std::function<void()> done_;
+    uint64_t turn_;
+    std::atomic<int> held_{0}, count_{0};
+    std::atomic<bool> never_{false}, failed_{false};
 
-    double slice_ms_ = 0;
-    const Interlude* interlude_ = nullptr;
-    bool ended_ = false;
-    Clock::time_point served_ = Clock::now();
+    mutable std::mutex mutex_; // of what follows
+    std::condition_variable changed_;
+    bool working_ = true, waiting_ = false; // waiting: for time, between two operations
+    bool may_go_on_ = false, stopped_ = false, closing_ = false;
+    bool steps_aside_ = true;
 
-    // What operations take, by their kind and the sizes of what they multiply, from when they were computed last.
-    using Kind = std::tuple<ggml_op, int64_t, int64_t>;
-    std::map<Kind, double> expected_ms_;
-    double attention_ms_per_token_ = 0;
-    // Those that are computed together, without a stop in between: each stop costs some ten microseconds.
-    std::vector<double*> group_;
-    double group_ms_ = 0; // expected
-    Clock::time_point group_began_{};
+    // Its own thread's while it is working.
+    Tokens tokens_;
+    std::optional<ThreadPool> threads_;
+    std::unique_ptr<Context> context_;
+
+    Clock::time_point gave_{};
+    double had_ms_ = 0;
+    Starvation starvation_;
+
+    std::thread thread_; // last: it uses the rest
 };
 
 } // namespace llama_sessions

@@ -54,8 +54,9 @@ class Context {
     double kv_bytes_per_token() const { return kv_bytes_per_token_; }
     const std::string& kv_format() const { return kv_format_; }
 
-    // Compute threads of the next steps, at most those it was made with.
+    // Compute threads of the next steps: how many, at most those it was made with, and which.
     void use_threads(int count) { llama_set_n_threads(get(), count, count); }
+    void use_threads(ThreadPool& threads) { threads.attach(get()); }
 
     // The batch is built, decoded, and its rows of logits are read by index.
     void begin_batch();

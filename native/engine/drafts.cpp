@@ -14,7 +14,7 @@ void Worker::draft(const std::vector<StepShare>& shares) {
     const int rows = std::min({DraftSizes::most_rows, context_.draft_rows(), free_cells()});
     const bool prefill = std::any_of(sequences_.begin(), sequences_.end(),
                                      [](const Sequence& s) { return s.takes_part() && !s.generating(); });
-    if (!may_draft_ || prefill || making_aside_.valid() || static_cast<int>(shares.size()) >= rows) return;
+    if (!may_draft_ || prefill || static_cast<int>(shares.size()) >= rows) return;
 
     std::vector<std::vector<double>> chances;
     for (const StepShare& share : shares) {

@@ -81,8 +81,11 @@ bool Engine::load(const EngineOptions& options) {
 }
 
 void Engine::serve() {
-    worker_->set_interlude([this] { return beside(); });
-    while (attend()) step(&Worker::step);
+    worker_->set_wake([this] {
+        std::lock_guard<std::mutex> lock(mutex_);
+        arrived_.notify_one();
+    });
+    while (attend()) step();
     worker_->fail_all(closed_failure());
     tell();
 }
@@ -99,21 +102,13 @@ bool Engine::attend() {
     return true;
 }
 
-void Engine::step(bool (Worker::*step)()) {
+void Engine::step() {
     try {
-        idle_ = !worker_->busy() || !(worker_.get()->*step)();
+        idle_ = !worker_->busy() || !worker_->step();
     } catch (...) { // a step that can't even be built: nobody's turn can be trusted to go on
         worker_->fail_all(current_failure());
     }
     tell();
-}
-
-// In the middle of a long prompt that is read aside: what `serve` does, for the others.
-bool Engine::beside() {
-    idle_ = false; // there is the prompt to go on with
-    if (!attend()) return false;
-    step(&Worker::step_together);
-    return true;
 }
 
 // Takes what has arrived; waits for it when there is nothing else to do. Returns the cancels. They are taken together with the
@@ -121,7 +116,9 @@ bool Engine::beside() {
 std::vector<uint32_t> Engine::collect(bool wait) {
     std::unique_lock<std::mutex> lock(mutex_);
     const auto arrived = [this] { return !mailbox_.empty() || !cancels_.empty() || closing_; };
-    if (wait && worker_->has_aside() && !arrived_.wait_for(lock, idle_check, arrived)) {
+    if (worker_->resting() && queue_.empty()) {
+        arrived_.wait_until(lock, worker_->rest_until(), [&] { return arrived() || !worker_->resting(); });
+    } else if (wait && worker_->has_aside() && !arrived_.wait_for(lock, idle_check, arrived)) {
         lock.unlock();
         worker_->forget_unused_aside();
         lock.lock();

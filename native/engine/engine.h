@@ -95,8 +95,7 @@ class Engine {
     bool load(const EngineOptions& options);
     void serve();
     bool attend();
-    bool beside();
-    void step(bool (Worker::*step)());
+    void step();
     void post(Command command);
     std::vector<uint32_t> collect(bool wait);
     void cancel_queued(uint32_t request);

@@ -1,21 +1,20 @@
-// Long prompts while others generate: they are read aside, in time slices between the others' steps.
+// Long prompts while others generate: they are read aside, in the time between the others' steps.
+#include "priority.h"
 #include "worker.h"
 
 #include <algorithm>
-#include <climits>
-#include <thread>
 
 namespace llama_sessions {
 
 // A shorter rest is read in the steps of those who generate, a little in each.
 static constexpr int long_prompt = 128;
-// KV of so many tokens is copied between two pauses.
+// KV of so many tokens is copied at once.
 static constexpr int copied_at_once = 256;
 static constexpr int capacity_steps = 1024;
 // The second context takes memory; without a long prompt for so long it goes.
 static constexpr std::chrono::seconds kept_for(60);
-// To make it takes a tenth of a second. On a busy machine it may take long: prompts are read without it then.
-static constexpr std::chrono::seconds waited_for(1);
+// Where other programs leave it no time, prompts are read in the steps for so long.
+static constexpr std::chrono::seconds busy_for(10);
 
 // What of a turn's prompt nobody has read yet, aside or not.
 int Worker::unread(llama_seq_id id) const {
@@ -32,57 +31,76 @@ bool Worker::is_aside(llama_seq_id id) const {
 llama_seq_id Worker::next_aside() const {
     llama_seq_id next = -1;
     if (!may_read_aside_) return next;
-    const bool too_slow = making_aside_.valid() && Clock::now() - making_since_ > waited_for && !made();
+    const bool useful = generating() && Clock::now() >= no_aside_until_;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || sequence.generating()) continue;
         const bool ahead = is_aside(i) && aside_->held() > static_cast<int>(sequence.tokens.size());
-        if (!ahead && (!generating() || too_slow || unread(i) <= long_prompt)) continue;
+        if (!ahead && (!useful || unread(i) <= long_prompt)) continue;
         if (next < 0 || unread(i) < unread(next)) next = i;
     }
     return next;
 }
 
-// A thread that takes a core from one of ggml's makes all of them wait: while the second context is made, they leave it one.
-void Worker::use_threads() {
-    const int cores = static_cast<int>(std::thread::hardware_concurrency()); // 0: not known
-    const int spare = making_aside_.valid() && cores > 1 ? cores - 1 : INT_MAX;
-    context_.use_threads(std::min(thread_count_.current(), spare));
-}
-
-// The second context is made on another thread, as that takes its time.
-bool Worker::aside_is_ready(int tokens) {
-    if (aside_ && aside_->capacity() >= tokens) return true;
-    if (!making_aside_.valid()) {
-        making_since_ = Clock::now();
-        const int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
-        making_aside_ =
-            std::async(std::launch::async, [this, capacity, options = options_]() -> std::unique_ptr<Aside> {
-                try {
-                    return std::make_unique<Aside>(model_, options, threads_, capacity);
-                } catch (const std::exception&) {
-                    return nullptr; // no memory for it
-                }
-            });
-        use_threads();
+// The others' step begins.
+void Worker::hold_aside() {
+    if (!aside_) return;
+    aside_->hold();
+    const int read = aside_->take_count();
+    count([&](Counters& c) {
+        c.prefilled_tokens += read;
+        c.aside_tokens += read;
+    });
+    if (aside_->starved()) {
+        no_aside_until_ = Clock::now() + busy_for;
+        aside_->abandon();
     }
-    if (!made()) return false;
-    aside_ = making_aside_.get();
-    use_threads();
-    may_read_aside_ = aside_ != nullptr;
-    return aside_ && aside_->capacity() >= tokens;
 }
 
-bool Worker::made() const { return making_aside_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+// The others have had their step: the time until the next one. False: there is nothing to read.
+bool Worker::read_aside() {
+    const llama_seq_id id = next_aside();
+    wait_patiently(id >= 0);
+    if (id < 0) {
+        served_ = {};
+        forget_unused_aside();
+        return false;
+    }
+    const Clock::time_point now = Clock::now();
+    const double usual_ms = usual_step_ms();
+    if (served_ != Clock::time_point{})
+        time_slice_.record(milliseconds(served_, now), milliseconds(served_, rest_until_), usual_ms);
+    served_ = aside_used_ = now;
+    const std::chrono::duration<double, std::milli> slice(time_slice_.milliseconds(usual_ms));
+    rest_until_ = now + std::chrono::duration_cast<Clock::duration>(slice);
+    if (aside_is_ready(static_cast<int>(at(id).turn->target.size()))) go_on_aside(id);
+    if (aside_ && aside_->working()) aside_->go_on();
+    return true;
+}
 
-// False: it could not; then the others have their step.
-bool Worker::read_aside(llama_seq_id id) {
+// The threads that compute the steps spin while they wait, which leaves those that read aside nothing.
+void Worker::wait_patiently(bool patiently) {
+    if (patient_ == patiently) return;
+    if (!patient_threads_) patient_threads_.emplace(options_.threads, ThreadPool::Kind::patient);
+    context_.use_threads(patiently ? *patient_threads_ : threads_);
+    if (!patiently) use_any_processor();
+    patient_ = patiently;
+}
+
+bool Worker::aside_is_ready(int tokens) {
+    if (aside_ && aside_->working()) return false;
+    if (aside_ && aside_->failed()) may_read_aside_ = false;
+    if (!may_read_aside_) return false;
+    if (aside_ && aside_->capacity() >= tokens) return true;
+    aside_.reset();
+    const int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
+    aside_ = std::make_unique<Aside>(model_, options_, capacity, wake_);
+    return false;
+}
+
+void Worker::go_on_aside(llama_seq_id id) {
     Turn& turn = *at(id).turn;
-    if (!aside_is_ready(static_cast<int>(turn.target.size()))) return false;
     if (turn.started == Clock::time_point{}) turn.started = Clock::now();
-    aside_used_ = Clock::now();
-    aside_->use_threads(thread_count_.current());
-    aside_->use_slice(time_slice_.milliseconds(usual_step_ms()));
     if (!is_aside(id)) {
         for (llama_seq_id i = 0; i < context_.sequences(); i++) {
             if (is_aside(i)) return bring_home(i); // it goes on later from there
@@ -92,41 +110,21 @@ bool Worker::read_aside(llama_seq_id id) {
     // The last token gives the logits, in a step with the others.
     if (unread(id) <= 1 || !generating()) return bring_home(id);
     if (aside_->held() < static_cast<int>(at(id).tokens.size())) return catch_up_aside(id);
-
-    const int from = aside_->held(), count = aside_->at_once(unread(id) - 1);
-    const Tokens tokens(turn.target.begin() + from, turn.target.begin() + from + count);
-    if (aside_->read(tokens, while_it_goes_on(id))) {
-        this->count([&](Counters& c) {
-            c.prefilled_tokens += count;
-            c.aside_tokens += count;
-        });
-    } else if (!aside_->ended()) {
-        may_read_aside_ = false; // llama.cpp could not. In a step with the others it will say why, or can.
-    }
-    return true;
-}
-
-// Whatever happens in an interlude: the turn is cancelled, gives way, its model is closed.
-Aside::Interlude Worker::while_it_goes_on(llama_seq_id id) {
-    return [this, id] { return interlude_() && is_aside(id); };
+    aside_->read(Tokens(turn.target.begin() + aside_->held(), turn.target.end() - 1), thread_count_.current());
 }
 
 // Gives it the KV that the sequence holds already.
-bool Worker::catch_up_aside(llama_seq_id id) {
-    const Aside::Interlude goes_on = while_it_goes_on(id);
+void Worker::catch_up_aside(llama_seq_id id) {
     const auto held = static_cast<int>(at(id).tokens.size());
-    while (aside_->held() < held) {
+    while (may_read_aside_ && aside_->held() < held && Clock::now() < rest_until_) {
         const int from = aside_->held(), to = std::min(held, from + copied_at_once);
         const Bytes kv = copy_out(id, static_cast<size_t>(from), static_cast<size_t>(to));
-        if (!aside_->take(to - from, kv)) may_read_aside_ = false;
-        if (!may_read_aside_ || !aside_->pause_if_due(goes_on)) break;
+        may_read_aside_ = aside_->take(to - from, kv);
     }
-    return true;
 }
 
 // Takes what was read aside into the pool. Not before the end: there, others would pass over its cells in every step.
-bool Worker::bring_home(llama_seq_id id) {
-    const Aside::Interlude goes_on = while_it_goes_on(id);
+void Worker::bring_home(llama_seq_id id) {
     const Sequence& sequence = at(id);
     for (;;) {
         const auto from = static_cast<int>(sequence.tokens.size());
@@ -135,16 +133,15 @@ bool Worker::bring_home(llama_seq_id id) {
         const auto begin = sequence.turn->target.begin();
         const Bytes kv = aside_->kv(from, to);
         if (!copy_in(id, Tokens(begin + from, begin + to), kv.data.get(), kv.size, true)) break;
-        if (!aside_->pause_if_due(goes_on)) return true;
+        if (Clock::now() >= rest_until_) return;
     }
     const int lacking = aside_->held() - static_cast<int>(sequence.tokens.size());
     if (lacking > 0 && generating()) { // others will end, or give way
         ask_idle_ones(lacking);
-        return false;
+        return;
     }
-    aside_->begin(UINT64_MAX); // what does not fit is read again where the pool's rules are kept
+    aside_->abandon(); // what does not fit is read again where the pool's rules are kept
     follow();
-    return true;
 }
 
 void Worker::forget_unused_aside() {
@@ -155,16 +152,6 @@ double Worker::usual_step_ms() const {
     const auto speaking = static_cast<int>(std::count_if(
         sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part() && s.generating(); }));
     return pace_.usual_ms(speaking);
-}
-
-// Those who generate have had a step.
-void Worker::others_served() {
-    if (!aside_) return;
-    const double gap_ms = aside_->others_served();
-    if (reading_aside_ < 0) return;
-    const double usual_ms = usual_step_ms();
-    time_slice_.record(gap_ms, aside_->slice_ms(), usual_ms);
-    aside_->use_slice(time_slice_.milliseconds(usual_ms));
 }
 
 } // namespace llama_sessions

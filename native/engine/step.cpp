@@ -10,20 +10,15 @@ namespace llama_sessions {
 static constexpr int most_alone = 512;
 
 bool Worker::step() {
+    if (resting()) return true;
+    hold_aside();
     make_room();
-    const llama_seq_id long_prompt = next_aside();
-    if (long_prompt < 0) {
-        forget_unused_aside();
-        return step_together();
-    }
-    reading_aside_ = long_prompt; // and not in the steps of the others
-    const bool gone_on = read_aside(long_prompt) || step_together();
-    reading_aside_ = -1;
-    return gone_on;
+    reading_aside_ = next_aside(); // and not in the steps of the others
+    const bool gone_on = step_together();
+    return read_aside() || gone_on;
 }
 
 bool Worker::step_together() {
-    make_room();
     const std::vector<StepShare> shares = plan();
     if (shares.empty()) return !events_.empty();
     draft(shares);
@@ -33,7 +28,6 @@ bool Worker::step_together() {
     const Clock::time_point decoded = Clock::now();
     for (const Row& row : rows) choose_tokens(row);
     count([&](Counters& c) { c.sample_ms += milliseconds(decoded, Clock::now()); });
-    others_served();
     return true;
 }
 
@@ -122,7 +116,6 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
 }
 
 void Worker::learn(int generating, int drafted, int prefilled, double milliseconds) {
-    if (making_aside_.valid()) return; // not what anybody is used to
     if (drafted == 0) pace_.record(generating, prefilled, milliseconds);
     if (reading_aside_ >= 0) return;
     if (generating > 0 && prefilled > 0) return; // no two such steps are alike
@@ -131,7 +124,7 @@ void Worker::learn(int generating, int drafted, int prefilled, double millisecon
     if (drafted > 0 && part == 0) return;
     const int before = thread_count_.current();
     thread_count_.record(generating, part > 0 ? milliseconds / part : milliseconds, Clock::now());
-    if (thread_count_.current() != before) use_threads();
+    if (thread_count_.current() != before) context_.use_threads(thread_count_.current());
 }
 
 void Worker::advance(const std::vector<StepShare>& shares) {
@@ -210,6 +203,7 @@ void Worker::emit(Turn& turn, std::string text, Tokens tokens) {
 void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> failure) {
     Sequence& sequence = at(id);
     const std::unique_ptr<Turn> turn = std::move(sequence.turn);
+    if (aside_ && aside_->turn() == turn->order) aside_->abandon();
     sequence.stowed.clear();
     if (turn->admitted) follow(); // those who have followed it, while its KV is there
     asked_for_cells_ = false;

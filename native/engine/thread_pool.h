@@ -1,5 +1,4 @@
-// ggml's compute threads, kept from step to step: without them ggml makes new ones for each. They spin for some
-// milliseconds while they wait for the next step, then sleep.
+// ggml's compute threads, kept from step to step: without them ggml makes new ones for each.
 #pragma once
 
 #include "ggml-backend.h"
@@ -9,7 +8,11 @@ namespace llama_sessions {
 
 class ThreadPool {
   public:
-    explicit ThreadPool(int threads);
+    // eager: they spin for some milliseconds while they wait for the next step. patient: they sleep, and leave the processor to
+    // those of the background, which are made by a thread that has stepped aside (priority.h).
+    enum class Kind { eager, patient, background };
+
+    ThreadPool(int threads, Kind kind);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;

@@ -44,7 +44,7 @@ void StepMembers::attend() {
 
 Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,
                StepMembers& members)
-    : model_(std::move(model)), options_(options), threads_(options.threads),
+    : model_(std::move(model)), options_(options), threads_(options.threads, ThreadPool::Kind::eager),
       context_(*model_, options, threads_, abort), members_(members), pace_(context_.batch_tokens()),
       may_draft_(context_.draft_rows() > 0), thread_count_(options.threads),
       sequences_(static_cast<size_t>(context_.sequences())), ledger_(sequences_.size()),

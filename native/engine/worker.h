@@ -13,10 +13,10 @@
 #include "turn.h"
 
 #include <functional>
-#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -85,16 +85,16 @@ class Worker {
 
     bool busy() const;
     bool generating() const;
-    // One decode for everybody, or a part of a long prompt with as many steps of the others in it as they need; before each
-    // of those `interlude` is called, whose commands may change anything. False: nobody can go on before a command has come
-    // (turns that wait for KV cells).
+    // One decode for everybody, but for whoever is being read aside. False: nobody can go on before a command has come (turns
+    // that wait for KV cells).
     bool step();
-    // A step of all but the one who is being read aside.
-    bool step_together();
     // Milliseconds that the last step took.
     double last_step_ms() const { return last_step_ms_; }
-    // What the engine does between two steps; false: it closes.
-    void set_interlude(Aside::Interlude interlude) { interlude_ = std::move(interlude); }
+    // After a step: until `rest_until` a long prompt is read aside. It may be done earlier; `wake` is called then, from its
+    // thread. No step comes before.
+    bool resting() const { return aside_ && aside_->working() && Clock::now() < rest_until_; }
+    Clock::time_point rest_until() const { return rest_until_; }
+    void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
     // Gives up the memory for long prompts when there have been none for a while.
     void forget_unused_aside();
     bool has_aside() const { return aside_ != nullptr; }
@@ -156,17 +156,16 @@ class Worker {
 
     // Long prompts while others generate (long_prompts.cpp).
     llama_seq_id next_aside() const;
-    bool aside_is_ready(int tokens);
-    bool made() const;
-    void use_threads();
     int unread(llama_seq_id sequence) const;
     bool is_aside(llama_seq_id sequence) const;
-    bool read_aside(llama_seq_id sequence);
-    bool catch_up_aside(llama_seq_id sequence);
-    bool bring_home(llama_seq_id sequence);
-    Aside::Interlude while_it_goes_on(llama_seq_id sequence);
+    void hold_aside();
+    bool read_aside();
+    bool aside_is_ready(int tokens);
+    void go_on_aside(llama_seq_id sequence);
+    void catch_up_aside(llama_seq_id sequence);
+    void bring_home(llama_seq_id sequence);
+    void wait_patiently(bool patiently);
     double usual_step_ms() const;
-    void others_served();
 
     // Tokens that are guessed ahead (drafts.cpp).
     void draft(const std::vector<StepShare>& shares);
@@ -174,6 +173,7 @@ class Worker {
     void choose_tokens(const Row& row);
 
     // A step (step.cpp).
+    bool step_together();
     std::vector<StepShare> plan();
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
     Context::Decoded decode(const std::vector<StepShare>& shares);
@@ -189,7 +189,8 @@ class Worker {
 
     std::shared_ptr<const Model> model_;
     ContextOptions options_;
-    ThreadPool threads_; // of both contexts, which it outlives
+    ThreadPool threads_;
+    std::optional<ThreadPool> patient_threads_; // while somebody reads aside. Both outlive the context
     Context context_;
     StepMembers& members_;
     Pace pace_;
@@ -207,12 +208,12 @@ class Worker {
     double last_step_ms_ = 0;
 
     bool may_read_aside_;
-    std::future<std::unique_ptr<Aside>> making_aside_;
+    bool patient_ = false;
     std::unique_ptr<Aside> aside_;
-    Clock::time_point making_since_{}, aside_used_{};
+    Clock::time_point aside_used_{}, no_aside_until_{}, rest_until_{}, served_{};
     llama_seq_id reading_aside_ = -1;
     TimeSlice time_slice_;
-    Aside::Interlude interlude_ = [] { return true; };
+    std::function<void()> wake_ = [] {};
 
     struct Counters {
         double steps = 0, generate_steps = 0, generated_sequences = 0, generated_tokens = 0, drafted_tokens = 0,

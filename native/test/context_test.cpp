@@ -14,7 +14,7 @@ using namespace llama_sessions::test;
 namespace {
 struct Bench {
     explicit Bench(const ContextOptions& options = options_of(4, 1024).context)
-        : threads(options.threads), context(recall(), options, threads, abort) {}
+        : threads(options.threads, ThreadPool::Kind::eager), context(recall(), options, threads, abort) {}
     // Decodes the tokens behind what the sequence holds; the last one's logits.
     std::vector<float> read(llama_seq_id sequence, const Tokens& tokens) {
         context.begin_batch();
