@@ -51,9 +51,12 @@ export class Restore {
     let held = kv.onDevice ? commonPrefix(kv.tokens, prompt) : 0;
     let wanted = this.#wanted(kv, prompt, held);
     if (wanted.pages.length > 0) {
-      // What others hold of it on the device needs no bringing back. (Without pages to bring, the turn finds that itself.)
-      held = await this.#engine.adoptPrefix(sequence, prompt);
-      wanted = this.#wanted(kv, prompt, held);
+      // What others hold of it on the device need not be read. (The engine itself shares it instead of copying pages from RAM, and
+      // where there are no pages to bring, the turn finds it.)
+      if (wanted.pages.some(({ key }) => this.#tiers.locate(key) !== 'ram')) {
+        held = await this.#engine.adoptPrefix(sequence, prompt);
+        wanted = this.#wanted(kv, prompt, held);
+      }
       if (wanted.pages.length > 0) held = await this.#restore(sequence, wanted, held);
       this.counters.restoreMs += performance.now() - began;
     }

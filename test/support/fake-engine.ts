@@ -8,7 +8,7 @@ import { Gate } from './gate.js';
 
 export class FakeEngine {
   onPressure: (cells: number) => void = () => undefined;
-  /** `export 0 0-32`, `clear 0`, `adopt 1 40: 32`, `import 1 32-40 ours`, `compute 1 50: 40 held`. */
+  /** `export 0 0-32`, `clear 0`, `adopt 1 40: 32`, `import 1 32-40 ours`, `share 1 32-40`, `compute 1 50: 40 held`. */
   readonly log: string[] = [];
   /** Holds back what exports come to. */
   readonly exports: Gate = new Gate();
@@ -68,14 +68,16 @@ export class FakeEngine {
 
   importKv(sequence: number, from: number, added: Int32Array, kv: Uint8Array, trusted: boolean): Promise<boolean> {
     const to = from + added.length;
-    this.log.push(`import ${sequence} ${from}-${to} ${trusted ? 'ours' : 'foreign'}`);
-    if (this.failsImports) return Promise.reject(new Error('closed'));
     const held = this.#of(sequence);
+    const all = Int32Array.from([...held.subarray(0, from), ...added]);
+    const shared = this.#pages && this.#sequences.some((each, i) => i !== sequence && commonPrefix(each, all) === to);
+    this.log.push(
+      shared ? `share ${sequence} ${from}-${to}` : `import ${sequence} ${from}-${to} ${trusted ? 'ours' : 'foreign'}`,
+    );
+    if (this.failsImports) return Promise.reject(new Error('closed'));
     if (from > held.length) return Promise.resolve(false);
-    const before = held.subarray(0, from);
-    this.#sequences[sequence] = before;
-    if (to > this.refusesFrom) return Promise.resolve(false);
-    const all = Int32Array.from([...before, ...added]);
+    this.#sequences[sequence] = held.subarray(0, from);
+    if (to > this.refusesFrom && !shared) return Promise.resolve(false);
     if (Buffer.compare(kv, kvOf(all, from, to)) !== 0) this.mixups++;
     this.#sequences[sequence] = all;
     return Promise.resolve(true);

@@ -12,7 +12,7 @@ function storedOnly({ tiers }: Place, { pages }: SessionKv): void {
 }
 
 describe('bringing KV back', () => {
-  test('first what others hold on the device is shared, then only what is beyond it comes in', async () => {
+  test('what others hold on the device is shared, only what is beyond it comes in', async () => {
     const place = makePlace();
     const a = await parked(place, say(4 * PAGE));
     const b = new SessionKv();
@@ -21,7 +21,8 @@ describe('bringing KV back', () => {
     place.engine.taken();
     expect(await place.speak(a, say(4 * PAGE + 5))).toBe(4 * PAGE);
     expect(place.engine.taken()).toEqual([
-      'adopt 1 133: 70',
+      'share 1 0-32',
+      'share 1 32-64',
       'import 1 64-96 ours',
       'import 1 96-128 ours',
       'compute 1 133: 128 held',
@@ -29,6 +30,24 @@ describe('bringing KV back', () => {
     expect(place.residency.counters).toMatchObject({ ramRestores: 2, storeRestores: 0, declinedRestores: 0 });
     expect(place.residency.counters.restoreMs).toBeGreaterThan(0);
     expect(place.engine.mixups).toBe(0);
+  });
+
+  test('what others hold on the device is not read from the store', async () => {
+    const place = makePlace();
+    const a = await parked(place, say(4 * PAGE));
+    await place.speak(new SessionKv(), say(3 * PAGE, 2, 70));
+    await place.tiers.written();
+    storedOnly(place, a);
+    place.engine.taken();
+    place.store.calls.length = 0;
+    expect(await place.speak(a, say(4 * PAGE + 5))).toBe(4 * PAGE);
+    expect(place.engine.taken()).toEqual([
+      'adopt 1 133: 70',
+      'import 1 64-96 foreign',
+      'import 1 96-128 foreign',
+      'compute 1 133: 128 held',
+    ]);
+    expect(place.store.calls.filter((call) => call.startsWith('get'))).toHaveLength(2);
   });
 
   test('nothing is asked for when all is on the device, or nothing is anywhere', async () => {
@@ -179,7 +198,7 @@ describe('bringing KV back', () => {
     engine.taken();
     store.calls.length = 0;
     expect(await place.speak(a, say(2 * PAGE))).toBe(0);
-    expect(engine.taken()).toEqual(['adopt 0 64: 0', 'compute 0 64: 0 held']);
+    expect(engine.taken()).toEqual(['compute 0 64: 0 held']);
     expect(residency.counters).toMatchObject({ declinedRestores: 1, ramRestores: 0 });
     expect(store.calls).toEqual([]);
   });
