@@ -120,10 +120,11 @@ void Worker::learn(int generating, int drafted, int prefilled, double millisecon
     if (reading_aside_ >= 0) return;
     if (generating > 0 && prefilled > 0) return; // no two such steps are alike
     if (generating > 0) draft_sizes_.record(generating, drafted, milliseconds);
+    const int shape = generating > 0 ? generating : ThreadCount::shape_of_prompt(prefilled);
     const double part = generating > 0 ? draft_sizes_.times_plain(generating, drafted) : prefilled;
     if (drafted > 0 && part == 0) return;
     const int before = thread_count_.current();
-    thread_count_.record(generating, part > 0 ? milliseconds / part : milliseconds, Clock::now());
+    thread_count_.record(shape, part > 0 ? milliseconds / part : milliseconds, Clock::now());
     if (thread_count_.current() != before) context_.use_threads(thread_count_.current());
 }
 

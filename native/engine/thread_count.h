@@ -15,7 +15,9 @@ class ThreadCount {
     explicit ThreadCount(int most) : most_(most), current_(most) {}
 
     int current() const { return current_; }
-    // What a step took. `shape`: steps of one shape should take about as long as each other.
+    // What a step took. `shape`: steps of one shape should take about as long as each other: that of a step that generates is
+    // how many do, of one that only prefills it is this, and its milliseconds are those per token.
+    static int shape_of_prompt(int tokens);
     void record(int shape, double milliseconds, Time now);
 
   private:

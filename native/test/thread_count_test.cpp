@@ -33,6 +33,21 @@ TEST(thread_count_stays_while_the_cores_are_ours) {
     CHECK_EQ(machine.count.current(), 4);
 }
 
+TEST(thread_count_does_not_take_a_short_prompt_for_a_slow_one) {
+    ThreadCount count(4);
+    ThreadCount::Time now{};
+    const auto read = [&](int tokens, double per_token) { // as tokens cost on a 0.5B model
+        now += std::chrono::milliseconds(100);
+        count.record(ThreadCount::shape_of_prompt(tokens), per_token, now);
+    };
+    for (int i = 0; i < 20; i++) read(512, 2);
+    for (int i = 0; i < 10; i++) read(1, 9);
+    for (int i = 0; i < 10; i++) read(2, 6);
+    CHECK_EQ(count.current(), 4);
+    for (int i = 0; i < 3; i++) read(600, 10); // this one is
+    CHECK_EQ(count.current(), 2);
+}
+
 TEST(thread_count_gives_way_to_others_within_some_steps) {
     Machine machine;
     machine.run(20);
