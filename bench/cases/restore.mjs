@@ -14,7 +14,7 @@ export const about =
   'bringing the KV of a conversation back, beside computing it again and beside plain copies of its bytes';
 
 const HISTORY = 2048;
-const RAM_RESTORES = 5; // in each repetition: they take milliseconds
+const RESTORES = 5; // in each repetition: they take milliseconds
 
 /** @param {Settings} settings */
 export async function run(settings) {
@@ -50,7 +50,7 @@ async function measure(settings, folder) {
     await fresh.delete();
 
     await session.complete(prompt, greedy(1));
-    for (let again = 0; again < RAM_RESTORES; again++) {
+    for (let again = 0; again < RESTORES; again++) {
       await session.park();
       await session.save(); // the store has its pages too: nothing is being written while it comes back
       const before = model.stats();
@@ -67,9 +67,9 @@ async function measure(settings, folder) {
   /** @type {Record<string, { restore: number[], read: number[] }>} */
   const disk = { warm: { restore: [], read: [] }, cold: { restore: [], read: [] } };
   let coldness = 'page cache dropped';
-  for (let i = 0; i < repetitions; i++) {
+  for (let i = 0; i < repetitions * RESTORES; i++) {
     for (const kind of ['warm', 'cold']) {
-      progress(`restore: from disk, ${kind}, ${i + 1} of ${repetitions}`);
+      progress(`restore: from disk, ${kind}, ${i + 1} of ${repetitions * RESTORES}`);
       const chill = async () => {
         if (kind === 'cold' && !(await dropFromPageCache(pages)))
           coldness = 'page cache NOT dropped: dd has no nocache here';
