@@ -31,7 +31,7 @@ bool Worker::is_aside(llama_seq_id id) const {
 llama_seq_id Worker::next_aside() const {
     llama_seq_id next = -1;
     if (!may_read_aside_) return next;
-    const bool useful = generating() && Clock::now() >= no_aside_until_;
+    const bool useful = generating() && !burst() && Clock::now() >= no_aside_until_;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || sequence.generating()) continue;

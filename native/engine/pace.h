@@ -15,6 +15,8 @@ class Pace {
     int prefill_tokens(int generating);
     // What a step in which so many generate, and nobody prefills, usually takes; 0: none was seen.
     double usual_ms(int generating) const { return nearest(usual_ms_, generating); }
+    // What so many prompt tokens take while nobody generates; 0: not known yet.
+    double reading_ms(int tokens) const { return alone_ms_ * tokens; }
     // What a step of so many tokens took, in milliseconds.
     void record(int generating, int prefilled, double milliseconds);
 

@@ -9,6 +9,9 @@ namespace llama_sessions {
 // a cancel has to wait for.
 static constexpr int most_alone = 512;
 
+// What may be read before those speak who have come together with it, in milliseconds of reading.
+static constexpr double longest_burst_ms = 1000;
+
 bool Worker::step() {
     if (resting()) return true;
     hold_aside();
@@ -31,12 +34,33 @@ bool Worker::step_together() {
     return true;
 }
 
+// Turns that begin together: until when they must have come so that their prompts are read before the first who is done speaks
+// on. In steps of those who speak reading takes several times as long, and each who begins to speak makes them longer.
+// Nothing: others speak already, or it would take too long.
+std::optional<Clock::time_point> Worker::burst() const {
+    Clock::time_point first = Clock::time_point::max();
+    for (const Sequence& sequence : sequences_) {
+        if (!sequence.takes_part() || !sequence.generating()) continue;
+        if (sequence.turn->generated() > 1) return std::nullopt;
+        first = std::min(first, sequence.turn->first_token);
+    }
+    int unread = 0;
+    for (const Sequence& sequence : sequences_) {
+        if (sequence.takes_part() && !sequence.generating() && sequence.turn->submitted < first)
+            unread += sequence.pending();
+    }
+    if (unread == 0 || pace_.reading_ms(unread) > longest_burst_ms) return std::nullopt;
+    return first;
+}
+
 std::vector<StepShare> Worker::plan() {
     std::vector<StepCandidate> candidates;
     int generating = 0;
+    const std::optional<Clock::time_point> together = burst();
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || i == reading_aside_) continue;
+        if (together && (sequence.generating() || sequence.turn->submitted >= *together)) continue;
         candidates.push_back({i, sequence.pending(), sequence.generating()});
         generating += sequence.generating();
     }

@@ -174,6 +174,7 @@ class Worker {
 
     // A step (step.cpp).
     bool step_together();
+    std::optional<Clock::time_point> burst() const;
     std::vector<StepShare> plan();
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
     Context::Decoded decode(const std::vector<StepShare>& shares);

@@ -50,6 +50,26 @@ TEST(engine_answers_a_turn) {
     CHECK(end.first_token_ms >= end.prefill_ms);
 }
 
+// In their own time, one step of somebody who speaks carries few tokens of the others' prompts.
+TEST(engine_reads_what_comes_together_before_anybody_speaks_on) {
+    LiveEngine live(options_of(8, 8192));
+    std::vector<uint32_t> turns;
+    {
+        LiveEngine::Pause pause(live);
+        for (int i = 0; i < 7; i++) turns.push_back(live.submit(endless(i, long_prompt(40 + 20 * i, i), 30)));
+    }
+    live.wait_until("a second token", [&] {
+        return std::any_of(turns.begin(), turns.end(), [&](uint32_t t) { return live.so_far(t).tokens.size() > 1; });
+    });
+    for (const uint32_t turn : turns) CHECK(!live.so_far(turn).tokens.empty());
+    // Who comes when they speak does not stop them.
+    const double steps = live.stat("generateSteps");
+    const uint32_t late = live.submit(endless(7, long_prompt(100, 9), 5));
+    for (const uint32_t turn : turns) CHECK_EQ(live.wait(turn).reason(), "length");
+    CHECK(live.stat("generateSteps") > steps);
+    CHECK_EQ(live.wait(late).reason(), "length");
+}
+
 TEST(engine_goes_on_from_the_kv_it_has) {
     LiveEngine live;
     const Tokens first = chat({"My name is Mosoba."});

@@ -244,7 +244,7 @@ TEST(room_one_that_follows_is_let_in_before_there_is_anything_to_share) {
     }
     const uint32_t reader = live.submit(endless(0, prompts[0], 5));
     const uint32_t follower = live.submit(endless(1, prompts[1], 5));
-    const uint32_t other = live.submit(endless(2, chat({"My name is Mosoba."}), 2));
+    const uint32_t other = live.submit(endless(2, chat({"My name is Mosoba."}), 1));
     pause.go();
     live.wait(other);
     CHECK(live.stat("prefilledTokens") < 300);
