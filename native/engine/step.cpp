@@ -10,7 +10,7 @@ namespace llama_sessions {
 static constexpr int most_alone = 512;
 
 // What may be read before those speak who have come together with it, in milliseconds of reading.
-static constexpr double longest_burst_ms = 1000;
+static constexpr double longest_burst_ms = 2000;
 
 bool Worker::step() {
     if (resting()) return true;
