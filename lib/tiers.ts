@@ -41,7 +41,8 @@ interface Unwritten {
   kv: Uint8Array;
   /** RAM has given it up. */
   held: boolean;
-  writing: boolean;
+  /** Settles when it has been tried. */
+  writing: Promise<void> | undefined;
 }
 
 /** KV pages outside the device: in RAM first, and behind it in the store, if that keeps pages. */
@@ -117,7 +118,7 @@ export class PageTiers {
    */
   writeBehind(key: string, kv: Uint8Array | undefined = this.#ram.get(key)?.bytes): void {
     if (kv === undefined || !this.keepsPages || this.#stored.has(key) || this.#unwritten.has(key)) return;
-    this.#unwritten.set(key, { kv, held: false, writing: false });
+    this.#unwritten.set(key, { kv, held: false, writing: undefined });
     if (!this.#ram.has(key)) this.#hold(key);
     if (this.#writers < WRITERS) void this.#writeAll();
   }
@@ -165,6 +166,7 @@ export class PageTiers {
    * @throws LlamaError STORE_FAILED
    */
   async save(page: Page, kv: Uint8Array, durability: Durability): Promise<void> {
+    await this.#unwritten.get(page.key)?.writing;
     if (!this.#stored.has(page.key)) await this.#write(page.key, kv, durability);
   }
 
@@ -225,13 +227,12 @@ export class PageTiers {
   async #writeAll(): Promise<void> {
     this.#writers++;
     for (const [key, page] of this.#unwritten) {
-      if (page.writing) continue;
-      page.writing = true;
-      try {
-        await this.#write(key, page.kv, 'none');
-      } catch {
-        // A full disk, say. The session goes on; save() would have told its caller.
-      }
+      if (page.writing !== undefined) continue;
+      // A full disk, say: the session goes on; save() would have told its caller. What save() has written is not written again.
+      page.writing = this.#stored.has(key)
+        ? Promise.resolve()
+        : this.#write(key, page.kv, 'none').catch(() => undefined);
+      await page.writing;
       if (this.#unwritten.get(key) === page) this.#dropUnwritten(key);
     }
     this.#writers--;
@@ -259,7 +260,7 @@ export class PageTiers {
     this.#heldBytes += evicted.kv.byteLength;
     for (const [oldest, page] of this.#unwritten) {
       if (this.#heldBytes <= MOST_HELD_BYTES) return;
-      if (page.held && !page.writing) this.#dropUnwritten(oldest);
+      if (page.held && page.writing === undefined) this.#dropUnwritten(oldest);
     }
   }
 

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { once } from 'node:events';
+import events from 'node:events';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -89,7 +89,7 @@ async function portal(task, folder, sessions, seed) {
     // At once: what it has not written yet is lost.
     if (task === 'tell') child.kill('SIGKILL');
   });
-  const [code, signal] = await once(child, 'exit');
+  const [code, signal] = await events.once(child, 'exit');
   if (task === 'tell' ? signal !== 'SIGKILL' : code !== 0) throw new Error(`the process ended with ${code ?? signal}`);
   return { news, peak, stats, seconds, bytes: await diskBytes(folder) };
 }

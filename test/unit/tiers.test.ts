@@ -285,6 +285,34 @@ describe('save()', () => {
     expect([tiers.isStored(a.key), tiers.counters.storeWrites]).toEqual([true, 2]);
   });
 
+  test('what is being written behind, and what waits for it, is written once', async () => {
+    const { store, tiers } = setup();
+    store.writes.close();
+    for (const { key } of [a, b, c]) tiers.writeBehind(key, kv());
+    await until('two are being written', () => store.writes.waiting === 2);
+    const saved = Promise.all([tiers.save(a, kv(), 'always'), tiers.save(c, kv(), 'always')]);
+    await until('what waited is being written', () => store.writes.waiting === 3);
+    store.writes.open();
+    await within('saving', saved);
+    await within('the rest', tiers.written());
+    expect(store.calls).toEqual([`put ${a.key} none`, `put ${b.key} none`, `put ${c.key} always`]);
+    expect(tiers.counters.storeWrites).toBe(3);
+  });
+
+  test('what could not be written behind is written now', async () => {
+    const { store, tiers } = setup();
+    store.writes.close();
+    store.fails = true;
+    tiers.writeBehind(a.key, kv());
+    await until('it is being written', () => store.writes.waiting === 1);
+    const saved = tiers.save(a, kv(), 'always');
+    await tick();
+    store.fails = false;
+    store.writes.open();
+    await within('saving', saved);
+    expect(tiers.isStored(a.key)).toBe(true);
+  });
+
   test('throws what the store throws', async () => {
     const { store, tiers } = setup();
     store.fails = true;
