@@ -41,7 +41,7 @@ async function measure(settings, speakers) {
     },
   });
   progress('gap: the same replies with nobody beside');
-  const usualAt = await usualGaps(model, speakers, Math.max(...beside.map(({ pieces }) => pieces)));
+  const { usualAt, longest } = await usualGaps(model, speakers, Math.max(...beside.map(({ pieces }) => pieces)));
   await model.close();
   const aloneSpeed = median(alone.map((ms) => PREFILL_TOKENS / ms)) * 1000;
   const besideSpeed = median(beside.map(({ prefillMs }) => PREFILL_TOKENS / prefillMs)) * 1000;
@@ -56,6 +56,7 @@ async function measure(settings, speakers) {
     'times usual, median': round(median(times)),
     p99: round(quantile(times, 0.99)),
     longest: round(Math.max(...times)),
+    'longest, nobody beside': round(longest),
     'above 4, %': round((times.filter((ratio) => ratio > 4).length / times.length) * 100, 1),
     'prefill tok/s alone': round(aloneSpeed, 0),
     beside: round(besideSpeed, 0),
@@ -69,7 +70,8 @@ async function measure(settings, speakers) {
  * @param {Model} model
  * @param {number} count
  * @param {number} pieces of each reply
- * @returns {Promise<(piece: number) => number>} the median of those around it, in milliseconds
+ * @returns {Promise<{ usualAt: (piece: number) => number, longest: number }>} the median of those around a piece, in
+ * milliseconds; how many times that the longest of all gaps took: the machine's own part
  */
 async function usualGaps(model, count, pieces) {
   const sessions = await openSessions(model, count);
@@ -80,10 +82,12 @@ async function usualGaps(model, count, pieces) {
   const all = replies.map(({ times }) => gaps(times));
   const last = Math.min(...all.map((each) => each.length));
   const window = USUAL_PIECES / 2;
-  return (piece) => {
+  const usualAt = (/** @type {number} */ piece) => {
     const middle = Math.min(Math.max(piece, window), last - window);
     return median(all.flatMap((each) => each.slice(middle - window, middle + window)));
   };
+  const longest = Math.max(...all.flatMap((each) => each.map((gap, piece) => gap / usualAt(piece))));
+  return { usualAt, longest };
 }
 
 /**
