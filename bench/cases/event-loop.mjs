@@ -22,7 +22,7 @@ export async function run(settings) {
   const speaking = await stream(settings, `${sessions} sessions stream`, sessions, settings.quick ? 16 : 64);
   const small = { ...settings, model: namedModel('15m') };
   const chatter = await stream(small, `${sessions} sessions stream, 15M model`, sessions, settings.quick ? 64 : 256);
-  const loading = await stream({ ...settings, model: large }, 'loading 500 MB', 1, 1);
+  const loading = await stream({ ...settings, model: large }, 'loading 500 MB', 1, 8);
   const groups = [
     speaking,
     chatter,

@@ -54,9 +54,17 @@ std::optional<Clock::time_point> Worker::burst() const {
 }
 
 std::vector<StepShare> Worker::plan() {
+    if (reading_aside_ < 0) { // else there is somebody who needs no step of his own
+        const std::vector<StepShare> shares = plan(burst());
+        if (!shares.empty()) return shares;
+    }
+    return plan(std::nullopt); // there may be room for those who speak alone
+}
+
+// together: who has come by then reads, and nobody speaks.
+std::vector<StepShare> Worker::plan(std::optional<Clock::time_point> together) {
     std::vector<StepCandidate> candidates;
     int generating = 0;
-    const std::optional<Clock::time_point> together = burst();
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || i == reading_aside_) continue;

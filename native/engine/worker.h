@@ -176,6 +176,7 @@ class Worker {
     bool step_together();
     std::optional<Clock::time_point> burst() const;
     std::vector<StepShare> plan();
+    std::vector<StepShare> plan(std::optional<Clock::time_point> together);
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
     Context::Decoded decode(const std::vector<StepShare>& shares);
     void learn(int generating, int drafted, int prefilled, double milliseconds);
@@ -209,11 +210,12 @@ class Worker {
     double last_step_ms_ = 0;
 
     bool may_read_aside_;
-    bool patient_ = false;
     std::unique_ptr<Aside> aside_;
-    Clock::time_point aside_used_{}, no_aside_until_{}, rest_until_{}, served_{};
-    llama_seq_id reading_aside_ = -1;
-    TimeSlice time_slice_;
+    Clock::time_point aside_used_{}, no_aside_until_{};
+    llama_seq_id reading_aside_ = -1;           // takes no part in the step
+    bool patient_ = false;                      // which threads compute it
+    TimeSlice time_slice_;                      // between two steps …
+    Clock::time_point served_{}, rest_until_{}; // … from the end of the first on
     std::function<void()> wake_ = [] {};
 
     struct Counters {
