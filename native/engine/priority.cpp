@@ -23,7 +23,7 @@ bool step_aside() {
     const sched_param none{};
     return syscall(SYS_sched_setscheduler, 0, SCHED_IDLE, &none) == 0;
 #elif defined(_WIN32)
-    return SetThreadPriority(GetCurrentThread(), THREAD_PRIORITY_BELOW_NORMAL);
+    return SetThreadPriority(GetCurrentThread(), THREAD_PRIORITY_BELOW_NORMAL) != 0;
 #else
     return false;
 #endif
