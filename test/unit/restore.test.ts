@@ -11,12 +11,17 @@ function storedOnly({ tiers }: Place, { pages }: SessionKv): void {
   tiers.presume(pages);
 }
 
+/** A parked session of four pages, and on the device another one that has begun with the same 70 tokens. */
+async function besideOneAlike(): Promise<{ place: Place; a: SessionKv }> {
+  const place = makePlace();
+  const a = await parked(place, say(4 * PAGE));
+  expect(await place.speak(new SessionKv(), say(3 * PAGE, 2, 70))).toBe(2 * PAGE);
+  return { place, a };
+}
+
 describe('bringing KV back', () => {
   test('what others hold on the device is shared, only what is beyond it comes in', async () => {
-    const place = makePlace();
-    const a = await parked(place, say(4 * PAGE));
-    const b = new SessionKv();
-    expect(await place.speak(b, say(3 * PAGE, 2, 70))).toBe(2 * PAGE);
+    const { place, a } = await besideOneAlike();
     expect(place.residency.counters.ramRestores).toBe(1);
     place.engine.taken();
     expect(await place.speak(a, say(4 * PAGE + 5))).toBe(4 * PAGE);
@@ -33,9 +38,7 @@ describe('bringing KV back', () => {
   });
 
   test('what others hold on the device is not read from the store', async () => {
-    const place = makePlace();
-    const a = await parked(place, say(4 * PAGE));
-    await place.speak(new SessionKv(), say(3 * PAGE, 2, 70));
+    const { place, a } = await besideOneAlike();
     await place.tiers.written();
     storedOnly(place, a);
     place.engine.taken();
@@ -159,9 +162,8 @@ describe('bringing KV back', () => {
   });
 
   test('a refused page takes with it what was there of it', async () => {
-    const { residency, engine, ...place } = makePlace();
-    const a = await parked({ residency, engine, ...place }, say(4 * PAGE));
-    await place.speak(new SessionKv(), say(3 * PAGE, 2, 70));
+    const { place, a } = await besideOneAlike();
+    const { residency, engine } = place;
     engine.refusesFrom = 0;
     const sequence = residency.seat(a);
     await residency.restore(a, say(4 * PAGE));
