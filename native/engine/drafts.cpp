@@ -37,22 +37,26 @@ int Worker::useful_tokens(const Turn& turn) const {
     return std::max(0, std::min(until_full, turn.max_tokens - static_cast<int>(turn.generated())) - 1);
 }
 
-// The sampler goes on from a drafted token to the next only where it has chosen that one itself: its draws, penalties and
-// grammar see nothing but the reply. What was read in vain leaves the KV.
-void Worker::choose_tokens(const Row& row) {
+// What the row's sampler has chosen becomes part of the reply, until that ends. What was read in vain leaves the KV.
+void Worker::take_tokens(const Row& row) {
     Sequence& sequence = at(row.sequence);
     Tokens draft;
     draft.swap(sequence.turn->draft);
     sequence.turn->drafted_tokens += draft.size();
     size_t accepted = 0;
-    for (int index = row.index;; index++) {
-        const llama_token* foreseen = accepted < draft.size() ? &draft[accepted] : nullptr;
-        if (!choose_token(row.sequence, index, foreseen)) break;
-        append(row.sequence, sequence.tokens.size() + 1);
-        accepted++;
+    for (size_t i = 0; i < row.chosen.size() && sequence.turn; i++) {
+        const bool foreseen = i < draft.size() && row.chosen[i] == draft[i];
+        accepted += foreseen;
+        sequence.turn->accepted_tokens += foreseen;
+        take_token(row.sequence, row.chosen[i]);
+        if (foreseen && sequence.turn) append(row.sequence, sequence.tokens.size() + 1);
     }
+    if (row.failure && sequence.turn) finish(row.sequence, "error", row.failure);
     if (draft.empty()) return;
-    count([&](Counters& c) { c.drafted_tokens += static_cast<double>(draft.size()); });
+    count([&](Counters& c) {
+        c.drafted_tokens += static_cast<double>(draft.size());
+        c.accepted_tokens += static_cast<double>(accepted);
+    });
     trim(row.sequence, sequence.tokens.size());
     assert(context_.length(row.sequence) == static_cast<int>(sequence.tokens.size()));
     assert(ledger_.length(row.sequence) == context_.length(row.sequence));

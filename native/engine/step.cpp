@@ -26,10 +26,11 @@ bool Worker::step_together() {
     if (shares.empty()) return !events_.empty();
     draft(shares);
 
-    const std::vector<Row> rows = fill_batch(shares);
+    std::vector<Row> rows = fill_batch(shares);
     if (decode(shares) != Context::Decoded::ok) return true;
     const Clock::time_point decoded = Clock::now();
-    for (const Row& row : rows) choose_tokens(row);
+    choose_tokens(rows);
+    for (const Row& row : rows) take_tokens(row);
     count([&](Counters& c) { c.sample_ms += milliseconds(decoded, Clock::now()); });
     return true;
 }
@@ -91,7 +92,7 @@ std::vector<Worker::Row> Worker::fill_batch(const std::vector<StepShare>& shares
         if (turn.started == Clock::time_point{}) turn.started = now;
         const size_t from = sequence.tokens.size(), to = from + static_cast<size_t>(share.tokens);
         const bool complete = to == turn.target.size();
-        if (complete) rows.push_back({share.sequence, context_.batch_size() + share.tokens - 1});
+        if (complete) rows.push_back({share.sequence, context_.batch_size() + share.tokens - 1, {}, {}, {}});
         for (size_t i = from; i < to; i++) {
             context_.add(turn.target[i], static_cast<int>(i), share.sequence, complete && i + 1 == to);
         }
@@ -193,22 +194,26 @@ void Worker::fail_members(const std::vector<StepShare>& shares, const std::strin
     }
 }
 
-// True: it is the one that was foreseen, and the turn goes on.
-bool Worker::choose_token(llama_seq_id id, int index, const llama_token* foreseen) {
-    try {
-        Turn& turn = *at(id).turn;
-        const llama_token token = turn.sampler->sample(context_.logits(index));
-        const bool right = foreseen && token == *foreseen;
-        if (right) {
-            turn.accepted_tokens++;
-            count([](Counters& c) { c.accepted_tokens++; });
-        }
-        take_token(id, token);
-        return right && at(id).turn;
-    } catch (...) {
-        finish(id, "error", current_failure());
-        return false;
+// Rows are long, and each is looked through by a sampler of its own: side by side. A sampler goes on from a drafted token to the
+// next only where it has chosen that one itself: its draws, penalties and grammar see nothing but the reply.
+void Worker::choose_tokens(std::vector<Row>& rows) {
+    for (Row& row : rows) {
+        const auto count = static_cast<int>(at(row.sequence).turn->draft.size()) + 1;
+        for (int i = 0; i < count; i++) row.logits.push_back(context_.logits(row.index + i));
     }
+    const auto choose = [&](int i) {
+        Row& row = rows[static_cast<size_t>(i)];
+        const Turn& turn = *at(row.sequence).turn;
+        try {
+            for (size_t ahead = 0;; ahead++) {
+                row.chosen.push_back(turn.sampler->sample(row.logits[ahead]));
+                if (ahead == turn.draft.size() || row.chosen.back() != turn.draft[ahead]) return;
+            }
+        } catch (...) {
+            row.failure = current_failure();
+        }
+    };
+    (patient_ ? *patient_threads_ : threads_).each(static_cast<int>(rows.size()), thread_count_.current(), choose);
 }
 
 void Worker::take_token(llama_seq_id id, llama_token token) {

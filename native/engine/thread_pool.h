@@ -4,6 +4,9 @@
 #include "ggml-backend.h"
 #include "llama.h"
 
+#include <functional>
+#include <memory>
+
 namespace llama_sessions {
 
 class ThreadPool {
@@ -19,7 +22,13 @@ class ThreadPool {
 
     void attach(llama_context* context);
 
+    // Calls work(0) to work(count - 1) on so many of its threads, the caller's among them, and returns when all have returned.
+    // Not while a context computes. `work` must not throw.
+    void each(int count, int threads, const std::function<void(int)>& work);
+
   private:
+    struct Loop;
+
     // By name: with backends as run-time modules these functions can't be linked.
     template <class Function> static Function find(const char* name) {
         ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
@@ -28,6 +37,7 @@ class ThreadPool {
     }
 
     ggml_threadpool* pool_ = nullptr;
+    std::unique_ptr<Loop> loop_; // from the first `each` on
 };
 
 } // namespace llama_sessions

@@ -119,6 +119,9 @@ class Worker {
     struct Row { // of the batch: whose logits it holds; those of his draft come behind it
         llama_seq_id sequence;
         int index;
+        std::vector<float*> logits;
+        Tokens chosen;                  // each but the last as his draft foresaw it
+        std::optional<Failure> failure; // of his sampler, behind those
     };
 
     Sequence& at(llama_seq_id sequence) { return sequences_[static_cast<size_t>(sequence)]; }
@@ -170,7 +173,7 @@ class Worker {
     // Tokens that are guessed ahead (drafts.cpp).
     void draft(const std::vector<StepShare>& shares);
     int useful_tokens(const Turn& turn) const;
-    void choose_tokens(const Row& row);
+    void take_tokens(const Row& row);
 
     // A step (step.cpp).
     bool step_together();
@@ -183,7 +186,7 @@ class Worker {
     llama_seq_id youngest_of(const std::vector<StepShare>& shares) const;
     void advance(const std::vector<StepShare>& shares);
     void resynchronise(const std::vector<StepShare>& shares);
-    bool choose_token(llama_seq_id sequence, int index, const llama_token* foreseen);
+    void choose_tokens(std::vector<Row>& rows);
     void take_token(llama_seq_id sequence, llama_token token);
     void emit(Turn& turn, std::string text, Tokens tokens);
     void finish(llama_seq_id sequence, const char* reason, std::optional<Failure> failure = std::nullopt);
