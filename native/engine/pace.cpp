@@ -30,10 +30,10 @@ static int stable_size(double tokens, int least, int most) {
     return std::min(most, std::max(least, whole < 16 ? whole : whole / 8 * 8));
 }
 
-// Of the nearest number of sequences that was measured; 0 when none was.
-double Pace::nearest(const StepTimes& times, int generating) {
+// Of the nearest number of sequences that was measured, at most so far away; 0 when there is none.
+double Pace::nearest(const StepTimes& times, int generating, int farthest) {
     const int last = static_cast<int>(times.size()) - 1;
-    for (int distance = 0; distance <= last; distance++) {
+    for (int distance = 0; distance <= std::min(farthest, last); distance++) {
         const int fewer = generating - distance, more = generating + distance;
         if (fewer >= 0 && times[static_cast<size_t>(fewer)] > 0) return times[static_cast<size_t>(fewer)];
         if (more <= last && times[static_cast<size_t>(more)] > 0) return times[static_cast<size_t>(more)];
@@ -46,11 +46,13 @@ int Pace::prefill_tokens(int generating) {
         if (alone_ms_ == 0) return std::min(batch_tokens_, 128);
         return stable_size(longest_alone_ms / alone_ms_, least_alone, batch_tokens_);
     }
-    const double present_ms = nearest(present_ms_, generating);
+    // What fewer took says little: the rest would seem to be the price of the prompt.
+    const int alike = generating / 4;
+    const double present_ms = nearest(present_ms_, generating, alike);
     measuring_ = present_ms == 0 || mixed_steps_ >= measure_after_;
     if (measuring_) return 0;
     if (prefill_ms_ == 0) return std::min(batch_tokens_, first_guess);
-    const double usual_ms = nearest(usual_ms_, generating);
+    const double usual_ms = nearest(usual_ms_, generating, alike);
     const double limit_ms = stretch * (usual_ms > 0 ? std::min(usual_ms, present_ms) : present_ms);
     return stable_size((limit_ms - present_ms) / prefill_ms_, least_tokens, batch_tokens_);
 }
@@ -60,7 +62,7 @@ void Pace::record(int generating, int prefilled, double milliseconds) {
     if (generating == 0) {
         alone_ms_ = smooth(alone_ms_, milliseconds / prefilled);
     } else if (prefilled > 0) {
-        const double extra = std::max(milliseconds - nearest(present_ms_, generating), milliseconds * 0.05);
+        const double extra = std::max(milliseconds - nearest(present_ms_, generating, any), milliseconds * 0.05);
         prefill_ms_ = smooth(prefill_ms_, extra / prefilled);
         mixed_steps_++;
     } else {

@@ -14,7 +14,7 @@ class Pace {
     // there are prompts to read.
     int prefill_tokens(int generating);
     // What a step in which so many generate, and nobody prefills, usually takes; 0: none was seen.
-    double usual_ms(int generating) const { return nearest(usual_ms_, generating); }
+    double usual_ms(int generating) const { return nearest(usual_ms_, generating, any); }
     // What so many prompt tokens take while nobody generates; 0: not known yet.
     double reading_ms(int tokens) const { return alone_ms_ * tokens; }
     // What a step of so many tokens took, in milliseconds.
@@ -23,7 +23,8 @@ class Pace {
   private:
     // Steps that only generate, smoothed, by the number of sequences in them (0: never seen).
     using StepTimes = std::array<double, 257>;
-    static double nearest(const StepTimes& times, int generating);
+    static constexpr int any = 256;
+    static double nearest(const StepTimes& times, int generating, int farthest);
 
     int batch_tokens_;
     StepTimes usual_ms_{};   // while nobody prefills: what those who generate are used to

@@ -80,6 +80,18 @@ TEST(pace_shrinks_and_grows_with_the_machine) {
     CHECK(allowance(pace, machine, 4) > usual);
 }
 
+// Sessions arrive while two speak. Each joins them once it is read, and makes the steps longer.
+TEST(pace_charges_the_prompt_for_nothing_but_itself) {
+    Pace pace(512);
+    Machine machine{1, 0.2, 0.1};
+    for (int i = 0; i < 20; i++) pace.record(2, 0, machine.took(2, 0)); // nobody prefills yet
+    for (int generating = 2; generating <= 64; generating++) {
+        worst_stretch(pace, machine, generating, 3, 0);
+        const int prefill = allowance(pace, machine, generating);
+        CHECK(machine.mean(generating, prefill) / machine.usual(generating) > 1.4);
+    }
+}
+
 TEST(pace_forgets_one_slow_step) {
     Pace pace(2048);
     Machine machine{8, 0, 0.1};
