@@ -22,7 +22,10 @@ export async function watchMachine() {
   return {
     async end() {
       await worker.terminate();
-      const here = stops.map(({ from, to }) => ({ from: from - performance.timeOrigin, to: to - performance.timeOrigin }));
+      const here = stops.map(({ from, to }) => ({
+        from: from - performance.timeOrigin,
+        to: to - performance.timeOrigin,
+      }));
       return (from, to) =>
         here.reduce((sum, stop) => sum + Math.max(0, Math.min(to, stop.to) - Math.max(from, stop.from)), 0);
     },

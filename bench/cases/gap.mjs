@@ -61,7 +61,10 @@ async function measure(settings, speakers) {
     longest: round(median(runs.map((run) => Math.max(...run)))),
     'longest of all': round(Math.max(...times)),
     'longest, nobody beside': round(longest),
-    'machine stood still, ms': round(all.reduce((sum, { lost }) => sum + lost, 0), 0),
+    'machine stood still, ms': round(
+      all.reduce((sum, { lost }) => sum + lost, 0),
+      0,
+    ),
     'above 4, %': round((times.filter((ratio) => ratio > 4).length / times.length) * 100, 2),
     'prefill tok/s alone': round(aloneSpeed, 0),
     beside: round(besideSpeed, 0),

@@ -1,58 +1,15 @@
 #include "thread_pool.h"
 
-#include "ggml-cpp.h"
 #include "ggml-cpu.h"
 #include "priority.h"
 
 #include <algorithm>
-#include <atomic>
 
 namespace llama_sessions {
 
 // Of ggml's unit, 131,072 looks whether there is work: 3.5 ms each (AMD EPYC), and there is less between two steps. ggml's own 50 take
 // a core from JavaScript for 170 ms after every turn.
 static constexpr uint32_t some_milliseconds = 2;
-
-// The threads compute graphs and nothing else: this is one of a single operation, which calls `work`.
-struct ThreadPool::Loop {
-    explicit Loop(ggml_threadpool* pool);
-    void run(int threads);
-    void take_part();
-
-    const std::function<void(int)>* work = nullptr;
-    int count = 0;
-    // Also what orders the memory: who takes a number sees what was written before the first was to be had, and who finds none
-    // left sees what the others have done.
-    std::atomic<int> next{0};
-
-  private:
-    ggml_backend_ptr backend_;
-    ggml_context_ptr memory_;
-    ggml_cgraph* graph_ = nullptr;
-};
-
-ThreadPool::Loop::Loop(ggml_threadpool* pool) {
-    const auto set_pool = find<decltype(&ggml_backend_cpu_set_threadpool)>("ggml_backend_cpu_set_threadpool");
-    if (!pool || !set_pool) return;
-    backend_.reset(ggml_backend_dev_init(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), nullptr));
-    set_pool(backend_.get(), pool);
-    const size_t bytes = ggml_graph_overhead_custom(1, false) + 2 * ggml_tensor_overhead();
-    memory_.reset(ggml_init({bytes, nullptr, false}));
-    graph_ = ggml_new_graph_custom(memory_.get(), 1, false);
-    const auto take_part = [](ggml_tensor*, int, int, void* self) { static_cast<Loop*>(self)->take_part(); };
-    ggml_build_forward_expand(graph_, ggml_custom_4d(memory_.get(), GGML_TYPE_F32, 1, 1, 1, 1, nullptr, 0, take_part,
-                                                     GGML_N_TASKS_MAX, this));
-}
-
-void ThreadPool::Loop::run(int threads) {
-    if (!graph_) return;
-    find<ggml_backend_set_n_threads_t>("ggml_backend_set_n_threads")(backend_.get(), threads);
-    ggml_backend_graph_compute(backend_.get(), graph_);
-}
-
-void ThreadPool::Loop::take_part() {
-    for (int i = next++; i < count; i = next++) (*work)(i);
-}
 
 ThreadPool::ThreadPool(int threads, Kind kind) {
     const auto make = find<decltype(&ggml_threadpool_new)>("ggml_threadpool_new");
@@ -67,7 +24,6 @@ ThreadPool::ThreadPool(int threads, Kind kind) {
 }
 
 ThreadPool::~ThreadPool() {
-    loop_.reset();
     if (pool_) find<decltype(&ggml_threadpool_free)>("ggml_threadpool_free")(pool_);
 }
 
@@ -76,12 +32,29 @@ void ThreadPool::attach(llama_context* context) {
 }
 
 void ThreadPool::each(int count, int threads, const std::function<void(int)>& work) {
-    if (!loop_) loop_ = std::make_unique<Loop>(pool_);
-    loop_->work = &work;
-    loop_->count = count;
-    loop_->next = 0;
-    if (std::min(count, threads) > 1) loop_->run(threads);
-    loop_->take_part(); // whatever is left: all, where there are no such threads
+    work_ = &work;
+    count_ = count;
+    next_ = 0;
+    if (pool_ && std::min(count, threads) > 1) {
+        if (!graph_) make_graph();
+        find<ggml_backend_set_n_threads_t>("ggml_backend_set_n_threads")(backend_.get(), threads);
+        ggml_backend_graph_compute(backend_.get(), graph_);
+    }
+    take_part(); // in what is left: all, where there are no such threads
+}
+
+void ThreadPool::make_graph() {
+    backend_.reset(ggml_backend_dev_init(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), nullptr));
+    find<decltype(&ggml_backend_cpu_set_threadpool)>("ggml_backend_cpu_set_threadpool")(backend_.get(), pool_);
+    memory_.reset(ggml_init({ggml_graph_overhead_custom(1, false) + 2 * ggml_tensor_overhead(), nullptr, false}));
+    graph_ = ggml_new_graph_custom(memory_.get(), 1, false);
+    const auto take_part = [](ggml_tensor*, int, int, void* self) { static_cast<ThreadPool*>(self)->take_part(); };
+    ggml_build_forward_expand(graph_, ggml_custom_4d(memory_.get(), GGML_TYPE_F32, 1, 1, 1, 1, nullptr, 0, take_part,
+                                                     GGML_N_TASKS_MAX, this));
+}
+
+void ThreadPool::take_part() {
+    for (int i = next_++; i < count_; i = next_++) (*work_.load())(i);
 }
 
 } // namespace llama_sessions

@@ -1,11 +1,11 @@
 // ggml's compute threads, kept from step to step: without them ggml makes new ones for each.
 #pragma once
 
-#include "ggml-backend.h"
+#include "ggml-cpp.h"
 #include "llama.h"
 
+#include <atomic>
 #include <functional>
-#include <memory>
 
 namespace llama_sessions {
 
@@ -27,7 +27,8 @@ class ThreadPool {
     void each(int count, int threads, const std::function<void(int)>& work);
 
   private:
-    struct Loop;
+    void make_graph();
+    void take_part();
 
     // By name: with backends as run-time modules these functions can't be linked.
     template <class Function> static Function find(const char* name) {
@@ -36,8 +37,18 @@ class ThreadPool {
         return reinterpret_cast<Function>(address);
     }
 
+    // Before the threads, so that they find them made.
+    std::atomic<const std::function<void(int)>*> work_{nullptr};
+    std::atomic<int> count_{0};
+    // Also what orders the memory: who takes a number sees what was written before there were any, and who comes after the last
+    // one sees what the others have done.
+    std::atomic<int> next_{0};
+
     ggml_threadpool* pool_ = nullptr;
-    std::unique_ptr<Loop> loop_; // from the first `each` on
+    // The threads compute graphs and nothing else: one of a single operation, which takes part. From the first `each` on.
+    ggml_backend_ptr backend_;
+    ggml_context_ptr memory_;
+    ggml_cgraph* graph_ = nullptr;
 };
 
 } // namespace llama_sessions
