@@ -44,7 +44,7 @@ export async function run(settings) {
  * @param {number} maxTokens
  */
 async function stream(settings, title, sessions, maxTokens) {
-  const task = { sessions, promptTokens: 32, maxTokens, windowMs: 10_000 };
+  const task = { sessions, promptTokens: 32, maxTokens, windowMs: 10_000, watch: true };
   const runs = await inTurns(settings, title, 'throughput', { sequences: sessions, tokensEach: 128 + maxTokens }, task);
   return { title, runs, delayOf: (/** @type {any} */ { loop }) => /** @type {Delay} */ (loop) };
 }
