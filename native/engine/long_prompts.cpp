@@ -35,7 +35,7 @@ llama_seq_id Worker::next_aside() const {
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || sequence.generating()) continue;
-        const bool ahead = is_aside(i) && aside_->held() > static_cast<int>(sequence.tokens.size());
+        const bool ahead = is_aside(i) && aside_->held() >= static_cast<int>(sequence.tokens.size());
         if (!ahead && (!useful || unread(i) <= long_prompt)) continue;
         if (next < 0 || unread(i) < unread(next)) next = i;
     }
@@ -123,9 +123,11 @@ void Worker::catch_up_aside(llama_seq_id id) {
     }
 }
 
-// Takes what was read aside into the pool. Not before the end: there, others would pass over its cells in every step.
+// Takes what was read aside into the pool. Not before the end: there, others would pass over its cells in every step. The step with
+// the prompt's last token takes two or three usual ones, as attention goes over all of it: no copying and no reading before that.
 void Worker::bring_home(llama_seq_id id) {
     const Sequence& sequence = at(id);
+    bool copied = false;
     for (;;) {
         const auto from = static_cast<int>(sequence.tokens.size());
         const int to = std::min({aside_->held(), from + copied_at_once, from + free_cells() / 2});
@@ -133,6 +135,7 @@ void Worker::bring_home(llama_seq_id id) {
         const auto begin = sequence.turn->target.begin();
         const Bytes kv = aside_->kv(from, to);
         if (!copy_in(id, Tokens(begin + from, begin + to), kv.data.get(), kv.size, true)) break;
+        copied = true;
         if (Clock::now() >= rest_until_) return;
     }
     const int lacking = aside_->held() - static_cast<int>(sequence.tokens.size());
@@ -140,6 +143,7 @@ void Worker::bring_home(llama_seq_id id) {
         ask_idle_ones(lacking);
         return;
     }
+    if (copied) return;
     aside_->abandon(); // what does not fit is read again where the pool's rules are kept
     follow();
 }
