@@ -17,7 +17,7 @@ static TimeSlice after(int gaps, double delay) {
 
 TEST(time_slice_is_most_of_the_gap_on_a_quiet_machine) {
     const double slice = after(1000, 0.1).milliseconds(usual);
-    CHECK(slice > 1.7 * usual);
+    CHECK(slice > 1.2 * usual);
     CHECK(slice + usual < 4 * usual);
 }
 
@@ -38,7 +38,7 @@ TEST(time_slice_grows_again_when_delays_have_passed) {
     TimeSlice slice = after(10, 1.5);
     const double during = slice.milliseconds(usual);
     for (int i = 0; i < 500; i++) slice.record(usual, 0, usual);
-    CHECK(slice.milliseconds(usual) > 2 * during);
+    CHECK(slice.milliseconds(usual) > 1.5 * during);
 }
 
 TEST(time_slice_remembers_a_delay_that_comes_now_and_then) {
