@@ -107,10 +107,10 @@ const sorted = (rows) =>
 
 /** @param {Found[]} found */
 function goalTable(found) {
-  const rows = found.flatMap(({ case: name, model, quick, goals }) =>
+  const rows = found.flatMap(({ case: name, model, kvLayout, quick, goals }) =>
     Object.entries(goals).map(([goal, met]) => ({
       case: name,
-      model,
+      model: kvLayout === 'auto' ? model : `${model}, ${kvLayout}`,
       goal,
       met: `${met ? 'met' : '**MISSED**'}${quick ? ' (quick run)' : ''}`,
     })),
