@@ -43,15 +43,20 @@ void Worker::take_tokens(const Row& row) {
     Tokens draft;
     draft.swap(sequence.turn->draft);
     sequence.turn->drafted_tokens += draft.size();
+    std::optional<Failure> failure = row.failure;
     size_t accepted = 0;
-    for (size_t i = 0; i < row.chosen.size() && sequence.turn; i++) {
-        const bool foreseen = i < draft.size() && row.chosen[i] == draft[i];
-        accepted += foreseen;
-        sequence.turn->accepted_tokens += foreseen;
-        take_token(row.sequence, row.chosen[i]);
-        if (foreseen && sequence.turn) append(row.sequence, sequence.tokens.size() + 1);
+    try {
+        for (size_t i = 0; i < row.chosen.size() && sequence.turn; i++) {
+            const bool foreseen = i < draft.size() && row.chosen[i] == draft[i];
+            accepted += foreseen;
+            sequence.turn->accepted_tokens += foreseen;
+            take_token(row.sequence, row.chosen[i]);
+            if (foreseen && sequence.turn) append(row.sequence, sequence.tokens.size() + 1);
+        }
+    } catch (...) { // of this turn, and of no other
+        failure = current_failure();
     }
-    if (row.failure && sequence.turn) finish(row.sequence, "error", row.failure);
+    if (failure && sequence.turn) finish(row.sequence, "error", failure);
     if (draft.empty()) return;
     count([&](Counters& c) {
         c.drafted_tokens += static_cast<double>(draft.size());
