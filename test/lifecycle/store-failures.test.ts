@@ -155,6 +155,7 @@ describe('a store that answers late', () => {
       for await (const piece of turn) told += piece.text.length;
     })();
     await until('all pieces', () => told === '3 4 5 6 7 8 9'.length);
+    await until('its end, a step later', () => slow.messages.length > 0);
     expect(slow.state).toBe('running');
     expect(slow.messages).toHaveLength(2);
     const reply = other.send('Count from 3 to 9.', greedy);
