@@ -16,9 +16,12 @@ export async function run(settings) {
   const rows = [];
   for (const speakers of settings.sessions ?? (settings.quick ? [1] : [1, 4]))
     rows.push(await measure(settings, speakers));
-  const longest = rows.every((row) => Number(row.longest) < 4);
+  const goals = {
+    'longest gap under 4 usual gaps': rows.every((row) => Number(row.longest) < 4),
+    'the prefill keeps 0.6 of its speed': rows.every((row) => Number(row.kept) >= 0.6),
+  };
   const note = 'longest: the median over the repetitions, without the time in which the machine stood still';
-  return { rows, goals: { 'longest gap under 4 usual gaps': longest }, notes: [note] };
+  return { rows, goals, notes: [note] };
 }
 
 /**
