@@ -21,8 +21,8 @@ export class Engine {
 
   constructor(onProgress: (fraction: number) => void) {
     const { Engine: Native } = addon();
-    this.#native = new Native((ids, texts, tokens, ends, cellsWanted) => {
-      this.#deliver(ids, texts, tokens);
+    this.#native = new Native((text, numbers, ends, cellsWanted) => {
+      this.#deliver(text, numbers);
       for (const end of ends) this.#end(end);
       if (cellsWanted > 0) this.onPressure(cellsWanted);
     }, onProgress);
@@ -86,12 +86,16 @@ export class Engine {
     return this.#native.stats();
   }
 
-  #deliver(ids: Int32Array, texts: string[], tokens: Int32Array): void {
+  #deliver(text: string, numbers: Int32Array): void {
     let at = 0;
-    for (const [i, text] of texts.entries()) {
-      const count = ids[2 * i + 1] ?? 0;
-      this.#listeners.get(ids[2 * i] ?? 0)?.piece(text, Array.from(tokens.subarray(at, at + count)));
-      at += count;
+    let from = 0;
+    const next = (): number => numbers[at++] ?? 0;
+    for (let pieces = next(); pieces > 0; pieces--) {
+      const listener = this.#listeners.get(next());
+      const piece = text.slice(from, (from += next()));
+      const tokens: number[] = [];
+      for (let count = next(); count > 0; count--) tokens.push(next());
+      listener?.piece(piece, tokens);
     }
   }
 

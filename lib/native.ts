@@ -98,19 +98,13 @@ export interface EngineInfo {
 
 /**
  * One call per step for all sessions together (R10).
- * @param ids pairs of request id and number of tokens, one pair per piece
- * @param texts the text of each piece: whole UTF-8
- * @param tokens the tokens of all pieces, one after the other
+ * @param text of all pieces, one after the other
+ * @param numbers how many pieces there are; of each its request, the length of its text, how many tokens it has, and these.
+ * Valid during the call: the next one is written into the same memory
  * @param ends the requests that ended in this step, after their last piece
  * @param cellsWanted above 0: a step lacked so many KV cells; an idle sequence should be parked
  */
-export type StepListener = (
-  ids: Int32Array,
-  texts: string[],
-  tokens: Int32Array,
-  ends: RequestEnd[],
-  cellsWanted: number,
-) => void;
+export type StepListener = (text: string, numbers: Int32Array, ends: RequestEnd[], cellsWanted: number) => void;
 
 export interface RequestEnd {
   request: number;

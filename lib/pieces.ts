@@ -1,10 +1,7 @@
 import type { Piece } from './types.js';
 
 type Result = IteratorResult<Piece, undefined>;
-interface Taker {
-  resolve: (result: Result) => void;
-  reject: (error: unknown) => void;
-}
+type Taker = (result: Result | Promise<Result>) => void;
 
 const DONE: Result = { done: true, value: undefined };
 
@@ -20,7 +17,7 @@ export class Pieces {
 
   push(piece: Piece): void {
     const taker = this.#takers.shift();
-    if (taker !== undefined) taker.resolve({ done: false, value: piece });
+    if (taker !== undefined) taker({ done: false, value: piece });
     else if (!this.#abandoned) this.#waiting.push(piece);
   }
 
@@ -28,7 +25,7 @@ export class Pieces {
   end(error?: unknown): void {
     this.#ended = true;
     if (error !== undefined) this.#failure = { error };
-    for (const taker of this.#takers.splice(0)) this.take().then(taker.resolve, taker.reject);
+    for (const taker of this.#takers.splice(0)) taker(this.take());
   }
 
   /** The next piece, as soon as there is one. */
@@ -45,14 +42,14 @@ export class Pieces {
       return Promise.reject(error);
     }
     if (this.#ended || this.#abandoned) return Promise.resolve(DONE);
-    return new Promise((resolve, reject) => this.#takers.push({ resolve, reject }));
+    return new Promise((resolve) => this.#takers.push(resolve));
   }
 
   /** Nobody will take what is here or comes. */
   abandon(): void {
     this.#abandoned = true;
     this.#clear();
-    for (const taker of this.#takers.splice(0)) taker.resolve(DONE);
+    for (const taker of this.#takers.splice(0)) taker(DONE);
   }
 
   #clear(): void {

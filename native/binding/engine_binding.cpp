@@ -1,6 +1,7 @@
 #include "engine_binding.h"
 
 #include "promise_worker.h"
+#include "utf8.h"
 #include "values.h"
 
 namespace llama_sessions {
@@ -51,6 +52,7 @@ void EngineBinding::environment_ends(void* data) {
     self->engine_.join();
     self->exit_guard_.reset();
     self->pending_.clear();
+    self->numbers_.Reset();
     self->closed_ = true;
 }
 
@@ -123,29 +125,37 @@ Engine::Done<Result> EngineBinding::answer(uint32_t id, Napi::Value (*to_value)(
     };
 }
 
-void EngineBinding::report_step(Napi::Env env, StepEvents events) {
-    size_t count = 0;
-    for (const PieceEvent& piece : events.pieces) count += piece.tokens.size();
-    auto ids = Napi::Int32Array::New(env, events.pieces.size() * 2);
-    auto tokens = Napi::Int32Array::New(env, count);
-    Napi::Array texts = Napi::Array::New(env, events.pieces.size());
-    Napi::Array ends = Napi::Array::New(env, events.ends.size());
-
-    int32_t* id = ids.Data();
-    int32_t* token = tokens.Data();
-    for (uint32_t i = 0; i < events.pieces.size(); i++) {
-        const PieceEvent& piece = events.pieces[i];
-        *id++ = static_cast<int32_t>(piece.request);
-        *id++ = static_cast<int32_t>(piece.tokens.size());
-        token = std::copy(piece.tokens.begin(), piece.tokens.end(), token);
-        texts.Set(i, Napi::String::New(env, piece.text));
+// As StepListener in lib/native.ts says. The same array step after step: an ArrayBuffer costs more to make and to collect than all
+// that is in it.
+Napi::Int32Array EngineBinding::numbers_of(Napi::Env env, const std::vector<PieceEvent>& pieces) {
+    size_t count = 1;
+    for (const PieceEvent& piece : pieces) count += 3 + piece.tokens.size();
+    if (numbers_.IsEmpty() || numbers_.Value().ElementLength() < count) {
+        numbers_ = Napi::Persistent(Napi::Int32Array::New(env, 2 * count));
     }
+    Napi::Int32Array numbers = numbers_.Value();
+    int32_t* number = numbers.Data();
+    *number++ = static_cast<int32_t>(pieces.size());
+    for (const PieceEvent& piece : pieces) {
+        *number++ = static_cast<int32_t>(piece.request);
+        *number++ = static_cast<int32_t>(utf16_length(piece.text));
+        *number++ = static_cast<int32_t>(piece.tokens.size());
+        number = std::copy(piece.tokens.begin(), piece.tokens.end(), number);
+    }
+    return numbers;
+}
+
+void EngineBinding::report_step(Napi::Env env, StepEvents events) {
+    std::string text;
+    for (const PieceEvent& piece : events.pieces) text += piece.text;
+    const Napi::Int32Array numbers = numbers_of(env, events.pieces);
+    Napi::Array ends = Napi::Array::New(env, events.ends.size());
     for (uint32_t i = 0; i < events.ends.size(); i++) ends.Set(i, end_value(env, events.ends[i]));
 
     Napi::Object self = Value();
     Napi::Function listener = self.Get("onStep").As<Napi::Function>();
     end_work(env, events.ends.size());
-    listener.Call(self, {ids, texts, tokens, ends, Napi::Number::New(env, events.cells_wanted)});
+    listener.Call(self, {Napi::String::New(env, text), numbers, ends, Napi::Number::New(env, events.cells_wanted)});
 }
 
 // --- methods -------------------------------------------------------------------------------------------------------

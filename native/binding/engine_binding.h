@@ -47,6 +47,7 @@ class EngineBinding : public Napi::ObjectWrap<EngineBinding> {
     uint32_t expect(Napi::Env env, Napi::Promise* promise, Napi::Value kept = {});
     void settle(Napi::Env env, uint32_t id, const std::function<void(Napi::Promise::Deferred&)>& how);
     void report_step(Napi::Env env, StepEvents events);
+    Napi::Int32Array numbers_of(Napi::Env env, const std::vector<PieceEvent>& pieces);
     void on_closed(Napi::Env env);
     void begin_work(Napi::Env env);
     void end_work(Napi::Env env, size_t count = 1);
@@ -56,6 +57,7 @@ class EngineBinding : public Napi::ObjectWrap<EngineBinding> {
     Outbox outbox_;
     Engine engine_; // after the outbox: its thread writes there until it is joined
     std::optional<ExitGuard> exit_guard_;
+    Napi::Reference<Napi::Int32Array> numbers_; // of the step that is being told
     std::map<uint32_t, Pending> pending_;
     uint32_t next_pending_ = 0;
     size_t work_ = 0; // requests and pending answers: while there are any, neither the process nor this object goes

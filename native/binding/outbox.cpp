@@ -10,12 +10,16 @@ Outbox::Outbox(Napi::Env env) {
 }
 
 void Outbox::post(Letter letter) {
-    std::lock_guard<std::mutex> lock(shared_->mutex);
-    if (shared_->closed) return;
-    shared_->letters.push_back(std::move(letter));
-    if (shared_->scheduled) return;
-    // Under the lock: close() must not release the function between the check above and this call.
-    shared_->scheduled = function_.NonBlockingCall() == napi_ok;
+    // close() must not release the function between the check and the call.
+    std::lock_guard<std::mutex> calling(shared_->calling);
+    {
+        std::lock_guard<std::mutex> lock(shared_->mutex);
+        if (shared_->closed) return;
+        shared_->letters.push_back(std::move(letter));
+        if (shared_->scheduled) return;
+        shared_->scheduled = true; // when the call fails the environment is going: nothing is delivered any more
+    }
+    function_.NonBlockingCall();
 }
 
 // lib/ lets nothing out of its listeners: what comes here is a bug, or a worker that is being terminated, in which nothing of
@@ -49,6 +53,7 @@ void Outbox::deliver(Napi::Env env, Napi::Function, SharedPointer* shared, void*
 
 void Outbox::close() {
     {
+        std::lock_guard<std::mutex> calling(shared_->calling);
         std::lock_guard<std::mutex> lock(shared_->mutex);
         if (shared_->closed) return;
         shared_->closed = true;
@@ -58,6 +63,7 @@ void Outbox::close() {
 }
 
 void Outbox::abandon() {
+    std::lock_guard<std::mutex> calling(shared_->calling);
     std::lock_guard<std::mutex> lock(shared_->mutex);
     shared_->closed = true;
     shared_->letters.clear();

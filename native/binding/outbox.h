@@ -35,6 +35,8 @@ class Outbox {
         std::vector<Letter> letters;
         bool scheduled = false;
         bool closed = false;
+        // Held for the call that wakes the JavaScript thread, whose first look is for the letters. Taken before the other one.
+        std::mutex calling;
     };
     using SharedPointer = std::shared_ptr<Shared>;
 

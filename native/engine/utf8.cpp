@@ -55,4 +55,13 @@ std::string Utf8Stream::finish() {
     return std::string(cut ? replacement : "");
 }
 
+size_t utf16_length(std::string_view utf8) {
+    size_t length = 0;
+    for (const char c : utf8) {
+        const auto byte = static_cast<uint8_t>(c);
+        length += (byte < 0x80 || byte >= 0xC0) + (byte >= 0xF0); // one for a character, a second one above U+FFFF
+    }
+    return length;
+}
+
 } // namespace llama_sessions

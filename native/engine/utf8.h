@@ -19,4 +19,7 @@ class Utf8Stream {
     std::string pending_; // at most 3 bytes: a character that has begun
 };
 
+// How long whole UTF-8 is in UTF-16, as JavaScript counts.
+size_t utf16_length(std::string_view utf8);
+
 } // namespace llama_sessions

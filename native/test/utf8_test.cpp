@@ -111,3 +111,10 @@ TEST(utf8_of_random_bytes_is_valid_and_no_split_matters) {
         CHECK_EQ(out + utf8.finish(), whole);
     }
 }
+
+TEST(utf8_is_as_long_in_utf16_as_javascript_says) {
+    CHECK_EQ(utf16_length(""), 0u);
+    CHECK_EQ(utf16_length("abc"), 3u);
+    CHECK_EQ(utf16_length("z\xC3\xBC\xE4\xB8\xAD"), 3u);        // z, u with dots, a Chinese character
+    CHECK_EQ(utf16_length("\xF0\x9F\xA6\x99\xEF\xBF\xBD"), 3u); // a llama: two, and U+FFFD
+}

@@ -90,6 +90,17 @@ test('whatever bytes the model makes, the text is whole characters', async () =>
   for (const text of replies) expect(Buffer.from(text).toString()).toBe(text);
 });
 
+test('what sessions say at once keeps apart, however many units its characters have', async () => {
+  const said = ['🦙'.repeat(12), 'é'.repeat(24), '中'.repeat(16), 'plain'.repeat(8)];
+  const replies = await Promise.all(
+    said.map(async (text) => {
+      const session = await model.createSession({ sampling: { ...GREEDY, grammar: `root ::= "${text}"` } });
+      return (await session.send('Hello!')).text;
+    }),
+  );
+  expect(replies).toEqual(said);
+});
+
 test('complete() continues raw text or tokens, adds no message, and finds its prefix again', async () => {
   const session = await model.createSession({ sampling: GREEDY });
   const prompt = '<|im_start|>user\nMy name is Mosoba.<|im_end|>\n<|im_start|>assistant\n';
