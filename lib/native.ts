@@ -98,7 +98,7 @@ export interface EngineInfo {
 
 /**
  * One call per step for all sessions together (R10).
- * @param text of all pieces, one after the other
+ * @param text of all pieces, each of whole characters, one after the other
  * @param numbers how many pieces there are; of each its request, the length of its text, how many tokens it has, and these.
  * Valid during the call: the next one is written into the same memory
  * @param ends the requests that ended in this step, after their last piece
