@@ -93,8 +93,9 @@ export class Engine {
     for (let pieces = next(); pieces > 0; pieces--) {
       const listener = this.#listeners.get(next());
       const piece = text.slice(from, (from += next()));
-      const tokens: number[] = [];
-      for (let count = next(); count > 0; count--) tokens.push(next());
+      // Nearly always one; a list that grows by push() begins with room for 17.
+      const count = next();
+      const tokens = count === 1 ? [next()] : Array.from(numbers.subarray(at, (at += count)));
       listener?.piece(piece, tokens);
     }
   }
