@@ -1,11 +1,4 @@
-/**
- * npm run bench -- [case …] [--model FILE | --shape NAME] [--sessions 1,8] [--repetitions N] [--rivals all|none|a,b]
- *                  [--threads N] [--kv-layout unified|streams] [--quick] [--json] [--results FOLDER]
- * npm run bench -- kills [--kills 2000] [--seed 7]
- * npm run bench -- report [--results FOLDER] [--into FOLDER]   RESULTS.md of what is in the first; without it, of all, now
- *
- * Without a model it measures a generated one of the shape of Qwen2.5-0.5B. Exits with 1 when a case misses its goal.
- */
+/** What `npm run bench` starts: cases, one after the other, and the report of what they found. */
 import { appendFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
@@ -49,10 +42,20 @@ const CASES = [
   'install',
 ];
 
+const USAGE = `npm run bench -- [case …] [--model FILE | --shape NAME] [--sessions 1,8] [--repetitions N]
+                 [--rivals all|none|a,b] [--threads N] [--kv-layout unified|streams] [--timeout SECONDS]
+                 [--quick] [--json] [--results FOLDER]
+npm run bench -- kills [--kills 2000] [--seed 7]
+npm run bench -- report [--results FOLDER] [--into FOLDER]   RESULTS.md of what is in the first; without it, of all, now
+
+Cases: ${CASES.join(', ')}; all of them by default.
+Without a model one is generated and measured, of the shape of Qwen2.5-0.5B. Exits with 1 when a case misses its goal.`;
+
 const text = /** @type {const} */ ({ type: 'string' });
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    help: { type: 'boolean', default: false },
     model: text,
     shape: { ...text, default: '0.5b' },
     sessions: text,
@@ -161,6 +164,10 @@ async function report(given) {
   console.log(await writeReport(folder, CASES, values.into));
 }
 
+if (values.help) {
+  console.log(USAGE);
+  process.exit();
+}
 if (!existsSync(new URL('../dist/index.js', import.meta.url))) throw new Error('build the package first');
 if (positionals[0] === 'report') await report(values.results);
 else await runCases(positionals.length ? checked(positionals.join(','), CASES, 'case') : CASES, values.results);
