@@ -34,6 +34,8 @@ export async function open({ model: path, threads, batchTokens, sequences, token
     failedCreationRemedy: false,
   });
   const all = Array.from({ length: sequences }, () => context.getSequence());
+  // Beside a timer it is faster, with 32 sequences of the 15M shape six times: a thread that often wakes waits less for those that spin.
+  setInterval(() => undefined, 1).unref();
   return {
     version: `${await getModuleVersion()}, llama.cpp ${llama.llamaCppRelease.release}`,
     queues: false,
