@@ -34,7 +34,7 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 const SPEAKERS = ['ours', 'limit unified', 'limit streams', 'node-llama-cpp', 'llama-server', 'fugood'];
 
 /**
- * Later rows and goals replace earlier ones of the same name, so a case may be run in parts, and a part again.
+ * Later figures and goals replace earlier ones of the same name, so a case may be run in parts, a part again, and a rival later.
  * @param {string} folder
  * @param {readonly string[]} order of the cases
  * @param {string} [into] the folder of RESULTS.md and plots/
@@ -83,7 +83,8 @@ function mergedOf(lines) {
   for (const line of lines) {
     const key = [line.case, line.model, line.threads, line.kvLayout, line.quick, line.cpu].join('|');
     const before = groups.get(key);
-    const rows = new Map([...(before?.rows ?? []), ...line.rows].map((row) => [rowName(row), row]));
+    const rows = new Map((before?.rows ?? []).map((row) => [rowName(row), row]));
+    for (const row of line.rows) rows.set(rowName(row), { ...rows.get(rowName(row)), ...row });
     const notes = [...new Set([...(before?.notes ?? []), ...line.notes])];
     groups.set(key, { ...line, rows: sorted([...rows.values()]), goals: { ...before?.goals, ...line.goals }, notes });
   }

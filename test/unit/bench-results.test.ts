@@ -45,6 +45,12 @@ test('a case that ran in parts is one table, and what ran again replaces what wa
   expect(report).not.toContain('MISSED');
 });
 
+test('a rival that only an earlier run asked stays in the table', async () => {
+  const first = { case: 'throughput', date: '2026-01-01', rows: [{ ...row(8, 111), somebody: 99 }], goals: {} };
+  const again = { case: 'throughput', date: '2026-01-02', rows: [row(8, 333)], goals: {} };
+  expect(await reportOf(first, again)).toMatch(/^\| 8 +\| 333 +\| 334 +\| 99 +\|$/m);
+});
+
 test('a goal that was missed and a rival that failed are said', async () => {
   const notes = ['1 sessions, somebody: 1 of 3 runs failed: out of memory'];
   const report = await reportOf({
