@@ -84,7 +84,10 @@ function mergedOf(lines) {
     const key = [line.case, line.model, line.threads, line.kvLayout, line.quick, line.cpu].join('|');
     const before = groups.get(key);
     const rows = new Map((before?.rows ?? []).map((row) => [rowName(row), row]));
-    for (const row of line.rows) rows.set(rowName(row), { ...rows.get(rowName(row)), ...row });
+    for (const row of line.rows) {
+      const name = rowName(row);
+      rows.set(name, { ...rows.get(name), ...row });
+    }
     const notes = [...new Set([...(before?.notes ?? []), ...line.notes])];
     groups.set(key, { ...line, rows: sorted([...rows.values()]), goals: { ...before?.goals, ...line.goals }, notes });
   }
