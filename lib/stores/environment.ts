@@ -4,14 +4,16 @@ import type { RootDatabase } from 'lmdb';
 import { directoryLost, systemError } from './failure.js';
 import { makeFolder, remove, syncFolder, writeTemporary } from './files.js';
 import { checkHeader } from './header.js';
+import { addressSpaceLeft } from './process.js';
 import { keys, NOTHING } from './tables.js';
 import type { Draft, Key, View } from './view.js';
 
-/**
- * Address space, not memory nor disk: LMDB never has to move a map this large while other threads read it. It grows by itself.
- * Where a process is limited to less (ulimit -v), lmdb 3.5.6 ends it with a signal.
- */
+/** Address space, not memory nor disk: LMDB never has to move a map this large while other threads read it. */
 const MAP_BYTES = 2 ** 36;
+/** Where a process may take little of that: the rest is for models. LMDB makes its map larger when it is full. */
+const MAP_SHARE = 1 / 8;
+/** A multiple of all page sizes. */
+const MAP_UNIT = 2 ** 20;
 /** More than a new index takes. */
 const PROBE_BYTES = 2 ** 18;
 
@@ -31,7 +33,6 @@ const OPTIONS = {
   overlappingSync: false,
   eventTurnBatching: false,
   batchStartThreshold: Infinity,
-  mapSize: MAP_BYTES,
   maxReaders: 1024,
   permissionsMode: 0o600,
 } as const;
@@ -61,7 +62,7 @@ export class Environment implements View {
     await makeFolder(folder, true);
     await checkHeader(file);
     if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) await probe(folder);
-    const database = attempt(() => open<Buffer, Buffer>(folder, { ...OPTIONS }));
+    const database = attempt(() => open<Buffer, Buffer>(folder, { ...OPTIONS, mapSize: mapBytes() }));
     const environment = new Environment(file, database);
     if (environment.identity === undefined) {
       await environment.close();
@@ -142,6 +143,12 @@ async function causeOf(error: unknown): Promise<unknown> {
 /** LMDB makes its file larger and then writes through memory: without room for it, that ends the process. */
 async function probe(folder: string): Promise<void> {
   await remove(await writeTemporary(folder, [new Uint8Array(PROBE_BYTES)], true));
+}
+
+/** Without address space for its map (ulimit -v) lmdb 3.5.6 ends the process with a signal. */
+function mapBytes(): number {
+  const share = Math.floor((addressSpaceLeft() * MAP_SHARE) / MAP_UNIT) * MAP_UNIT;
+  return Math.min(MAP_BYTES, Math.max(MAP_UNIT, share));
 }
 
 function attempt<T>(read: () => T): T {

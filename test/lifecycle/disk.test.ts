@@ -277,3 +277,16 @@ test('a directory that is taken away for a while, another in its place: nothing 
     expect((await session.send('What is my name?')).text).toBe(`Your name is ${name}.`);
   }
 });
+
+test.skipIf(!canLimit)('a process that may take little address space has room for the index', async () => {
+  const ending = await run(
+    await folder(),
+    `
+    execFileSync('prlimit', ['--pid', String(process.pid), '--as=' + 8e9]);
+    const model = await load({ store: PATH });
+    const session = await model.createSession({ id: 'ada' });
+    await says('send', () => session.send('My name is Ada.', GREEDY));
+    await model.close();`,
+  );
+  expect(ending).toMatchObject(printed('send Noted: your name is Ada.'));
+});
