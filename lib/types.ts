@@ -144,7 +144,10 @@ export interface Sampling {
   frequencyPenalty?: number;
   /** Subtracted once for what occurs in the last 64 tokens, -100 to 100. Default: 0. */
   presencePenalty?: number;
-  /** 32 bits, 0 to 4294967295. Default: another one each turn. */
+  /**
+   * 32 bits, 0 to 4294967295: the same one chooses the same tokens from the same logits. With f16 weights and on arm64 those
+   * differ a little with what else is in the step. Default: another one each turn.
+   */
   seed?: number;
   /**
    * GBNF that the reply must follow, at most 256 KiB. Only from who you trust: llama.cpp takes exponential time for grammars that

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadModel, type Model, type ModelStats, type Piece, type Session } from '../../lib/index.js';
+import { loadRecall } from '../support/models.js';
 import { RECALL } from '../support/recall.js';
 
 const GREEDY = { temperature: 0 };
@@ -53,11 +54,13 @@ test('stop strings end a reply before them, also across tokens, and the conversa
 });
 
 test('a seed makes sampling repeatable, another one changes it', async () => {
+  // Each alone: on arm64 the logits of a token depend on how many are computed with it.
   const say = async (seed: number): Promise<string> => {
-    const session = await model.createSession({ sampling: { temperature: 2, topK: 0, topP: 1, minP: 0, seed } });
+    const fresh = await loadRecall();
+    const session = await fresh.createSession({ sampling: { temperature: 2, topK: 0, topP: 1, minP: 0, seed } });
     return (await session.send('Tell me a story.', { maxTokens: 60 })).text;
   };
-  const [first, second, other] = await Promise.all([say(1), say(1), say(2)]);
+  const [first, second, other] = [await say(1), await say(1), await say(2)];
   expect(second).toBe(first);
   expect(other).not.toBe(first);
 });
