@@ -16,6 +16,7 @@ import { promptText } from './arrivals.mjs';
  * @property {number} tokensEach cells of KV for each of them
  * @property {'unified' | 'streams'} [kvLayout] ours only
  * @property {string} [folder] for what is saved
+ * @property {boolean} [quiet] the JavaScript thread's time is counted: nothing but pieces may wake it
  *
  * @typedef {object} TurnOptions
  * @property {number} slot 0 to sequences - 1: turns of one slot never overlap

@@ -29,7 +29,7 @@ const made = new Map();
  * @param {Settings} settings
  * @param {string} name 'ours' or one of RIVALS
  * @param {string} task
- * @param {{ sequences: number, tokensEach: number }} room
+ * @param {{ sequences: number, tokensEach: number, quiet?: boolean }} room
  * @param {object} [options] what the task takes
  * @returns {Promise<any>}
  */
@@ -49,7 +49,7 @@ export async function compete(settings, name, task, room, options = {}) {
  * @param {Settings} settings
  * @param {string} title for the progress line
  * @param {string} task
- * @param {{ sequences: number, tokensEach: number }} room
+ * @param {{ sequences: number, tokensEach: number, quiet?: boolean }} room
  * @param {object | ((run: number) => object)} options what the task takes
  * @param {Record<string, () => Promise<any>>} [others]
  * @returns {Promise<Record<string, any[]>>}

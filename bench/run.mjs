@@ -63,7 +63,7 @@ const { values, positionals } = parseArgs({
     rivals: { ...text, default: 'all' },
     threads: { ...text, default: String(availableParallelism()) },
     'kv-layout': text,
-    timeout: { ...text, default: '240' },
+    timeout: { ...text, default: '600' },
     quick: { type: 'boolean', default: false },
     kills: { type: 'string' },
     seed: { type: 'string' },

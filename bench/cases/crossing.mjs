@@ -18,7 +18,7 @@ export async function run(settings) {
   const sessions = settings.sessions?.at(-1) ?? 32;
   const maxTokens = settings.quick ? 128 : 512;
   const task = { sessions, promptTokens: 32, maxTokens, windowMs: settings.quick ? 2000 : 10_000 };
-  const room = { sequences: sessions, tokensEach: 32 + maxTokens + 64 };
+  const room = { sequences: sessions, tokensEach: 32 + maxTokens + 64, quiet: true };
   const runs = await inTurns({ ...settings, model: namedModel('15m') }, 'crossing', 'throughput', room, task);
   const ours = middle(runs.ours, ({ usPerPiece }) => usPerPiece ?? NaN);
   const rows = Object.entries(runs).map(([who, found]) => {

@@ -13,7 +13,7 @@ import { pathToFileURL } from 'node:url';
 const require = createRequire(new URL('../package.json', import.meta.url));
 
 /** @param {OpenOptions} options @returns {Promise<Contestant>} */
-export async function open({ model: path, threads, batchTokens, sequences, tokensEach, folder }) {
+export async function open({ model: path, threads, batchTokens, sequences, tokensEach, folder, quiet }) {
   const { getLlama, getModuleVersion, LlamaLogLevel } = await import(
     pathToFileURL(require.resolve('node-llama-cpp')).href
   );
@@ -35,7 +35,7 @@ export async function open({ model: path, threads, batchTokens, sequences, token
   });
   const all = Array.from({ length: sequences }, () => context.getSequence());
   // Beside a timer it is faster, with 32 sequences of the 15M shape six times: a thread that often wakes waits less for those that spin.
-  setInterval(() => undefined, 1).unref();
+  if (!quiet) setInterval(() => undefined, 1).unref();
   return {
     version: `${await getModuleVersion()}, llama.cpp ${llama.llamaCppRelease.release}`,
     queues: false,
