@@ -3,7 +3,7 @@
 //
 //   --tarball FILE    instead of packing
 //   --only TEXT       checks whose names contain it
-//   --debian11 DIR, --alpine DIR   root file systems (scripts/package/systems.mjs)
+//   --debian11 DIR, --alpine DIR, --arm64 DIR   root file systems (scripts/package/systems.mjs)
 //   --source          compiles from the packed file too: minutes
 import fs from 'node:fs';
 import path from 'node:path';
@@ -42,7 +42,7 @@ await entry(import.meta, async (args) => {
   const options = { tarball: { type: 'string' }, only: { type: 'string', default: '' }, source: { type: 'boolean' } };
   const { values } = parseArgs({
     args,
-    options: { ...options, debian11: { type: 'string' }, alpine: { type: 'string' } },
+    options: { ...options, debian11: { type: 'string' }, alpine: { type: 'string' }, arm64: { type: 'string' } },
   });
   const state = { tarball: path.resolve(values.tarball ?? (await pack())), options: values };
   const all = {

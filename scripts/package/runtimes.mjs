@@ -15,7 +15,7 @@ async function nodeOf(major) {
   } catch (error) {
     throw new NotHere(`${name}@${major} can't be had from npm: ${error.message.match(/npm error (.*)/)?.[1] ?? ''}`);
   }
-  return path.join(folder, 'node_modules', name, process.platform === 'win32' ? 'node.exe' : 'bin/node');
+  return path.join(folder, 'node_modules', name, `bin/node${exe}`);
 }
 
 const withNode = (major) => [

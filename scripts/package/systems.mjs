@@ -2,6 +2,7 @@
 //
 //   --debian11 DIR   debootstrap --variant=minbase --include=libstdc++6,ca-certificates bullseye DIR
 //   --alpine DIR     an Alpine "minirootfs", with nodejs and libstdc++ in it
+//   --arm64 DIR      any for arm64, with Node in it; qemu-user-static runs it elsewhere
 import fs from 'node:fs';
 import path from 'node:path';
 import { floorOf, floorText } from '../parts/binaries.mjs';
@@ -21,7 +22,7 @@ async function answersIn(root, folder, node) {
   const command = `${program} answers.mjs recall.gguf && ${program} node_modules/llama-sessions/scripts/llama-sessions.mjs doctor`;
   try {
     return await succeed('unshare', ['--mount', 'sh', '-c', script, root, command], {
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      env: { PATH: '/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
     });
   } finally {
     fs.rmSync(inside, { recursive: true, force: true });
@@ -45,5 +46,11 @@ export const checks = {
     if (!options.alpine) throw new NotHere('no root file system: --alpine DIR');
     const output = await answersIn(options.alpine, folder);
     return /platform.*/.exec(output)[0].replace(/\s+/g, ' ');
+  },
+
+  async arm64({ folder, options }) {
+    if (!options.arm64) throw new NotHere('no root file system: --arm64 DIR');
+    const output = await answersIn(options.arm64, folder);
+    return /platform.*variant \w+/s.exec(output)[0].replace(/\s+/g, ' ');
   },
 };
