@@ -29,6 +29,15 @@ async function answersIn(root, folder, node) {
   }
 }
 
+/** @param {string} option whose value is the root file system @param {string} [node] to take along; none: its own */
+const system =
+  (option, node) =>
+  async ({ folder, options }) => {
+    if (!options[option]) throw new NotHere(`no root file system: --${option} DIR`);
+    const output = await answersIn(options[option], folder, node);
+    return /platform.*variant \w+/s.exec(output)[0].replace(/\s+/g, ' ');
+  };
+
 export const checks = {
   async 'oldest C library'({ folder }) {
     if (process.platform !== 'linux') throw new NotHere('not Linux');
@@ -36,21 +45,7 @@ export const checks = {
     return `needs ${floorText(await floorOf(prebuilds))}`;
   },
 
-  async 'Debian 11'({ folder, options }) {
-    if (!options.debian11) throw new NotHere('no root file system: --debian11 DIR');
-    const output = await answersIn(options.debian11, folder, process.execPath);
-    return /platform.*/.exec(output)[0].replace(/\s+/g, ' ');
-  },
-
-  async Alpine({ folder, options }) {
-    if (!options.alpine) throw new NotHere('no root file system: --alpine DIR');
-    const output = await answersIn(options.alpine, folder);
-    return /platform.*/.exec(output)[0].replace(/\s+/g, ' ');
-  },
-
-  async arm64({ folder, options }) {
-    if (!options.arm64) throw new NotHere('no root file system: --arm64 DIR');
-    const output = await answersIn(options.arm64, folder);
-    return /platform.*variant \w+/s.exec(output)[0].replace(/\s+/g, ' ');
-  },
+  'Debian 11': system('debian11', process.execPath),
+  Alpine: system('alpine'),
+  arm64: system('arm64'),
 };
