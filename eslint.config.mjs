@@ -32,7 +32,7 @@ function floor(files, forbidden, more = []) {
 const house = [
   floor(['lib/**/*.ts'], floors.flat(), [addonLoaders]),
   ...floors.slice(0, -1).map((names, i) => floor(filesOf(names), floors.slice(i + 1).flat(), [addonLoaders])),
-  floor(['lib/stores/**/*.ts'], ['binding', 'queue', 'native', ...floors.slice(1).flat()], [addonLoaders]),
+  floor(['lib/stores/**/*.ts'], ['queue', ...floors.slice(1).flat()], [addonLoaders]),
   floor(
     filesOf(floors.at(-1)),
     [],

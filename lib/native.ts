@@ -14,10 +14,33 @@ export interface Addon {
   /** Loads the backends if need be. */
   system(): Promise<SystemInfo>;
   readonly Engine: new (onStep: StepListener, onProgress: (fraction: number) => void) => NativeEngine;
+  readonly Index: new () => NativeIndex;
   /** Reads and checks a model file's header on a pool thread. Rejects with MODEL_NOT_FOUND or MODEL_INVALID. */
   inspectModel(path: string): Promise<ModelLayout>;
   /** Ends the engines of this environment and waits for their threads. For the process's 'exit' event, and nothing else. */
   endEngines(): void;
+}
+
+/**
+ * The index of a directory: values by key, in order, shared with other threads and processes. A key is a string with a character
+ * for each byte. Failures carry the name of an errno, or of one of SQLite's codes, in `code`.
+ */
+export interface NativeIndex {
+  /** Makes it where there is none. Once, and before everything else. */
+  open(path: string): Promise<void>;
+  /** What is read from here to `endReading()` is of one moment. */
+  beginReading(): void;
+  endReading(): void;
+  get(key: string): Buffer | undefined;
+  range(from: string, below: string, limit: number): [string, Buffer][];
+  /**
+   * @param expected the value that the key must still have; null: none
+   * @param changes key, value, key, value …; null: it is removed
+   * @returns whether the changes were made, all of them; they are on the disk then
+   */
+  commit(key: string, expected: Uint8Array | null, changes: (string | Uint8Array | null)[]): Promise<boolean>;
+  /** After what is being written. The last call. */
+  close(): Promise<void>;
 }
 
 /** What this process computes with. */

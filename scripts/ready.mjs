@@ -5,9 +5,10 @@ import { compileLib, libSources, libStamp } from './compile-lib.mjs';
 import { inRoot, modified, newest, root } from './parts/files.mjs';
 import { entry, Failure, npm, run } from './parts/process.mjs';
 
-const addonSources = ['native/binding', 'native/engine', 'CMakeLists.txt', 'package.json', 'vendor/llama.cpp.json'].map(
-  (file) => inRoot(file),
-);
+const addonSources = [
+  ...['native/binding', 'native/engine', 'native/index', 'CMakeLists.txt', 'package.json'],
+  ...['vendor/llama.cpp.json', 'vendor/sqlite.json'],
+].map((file) => inRoot(file));
 
 export async function ready() {
   if (modified(inRoot('package-lock.json')) > modified(inRoot('node_modules/.package-lock.json'))) await install();

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Makes vendor/llama.cpp exactly the tree that vendor/llama.cpp.json pins. `npm run vendor`; an upgrade is a new pin.
+// Makes vendor/llama.cpp exactly the tree that vendor/llama.cpp.json pins, and vendor/sqlite the files of vendor/sqlite.json.
+// `npm run vendor`; an upgrade is a new pin.
 //
 // The tree's hash is the identity: it covers every byte of every file, whichever route they came by. (A commit would
 // not do: the bundle on npm holds a squash of its own.)
@@ -7,15 +8,22 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { inRoot, megabytes, readJson, shown, sizeOf } from './parts/files.mjs';
 import { alive, locked } from './parts/lock.mjs';
-import { cleanEnv, entry, Failure, npm, run } from './parts/process.mjs';
+import { unpackFromNpm } from './parts/npm-pack.mjs';
+import { cleanEnv, entry, Failure, run } from './parts/process.mjs';
 import { duration, progress } from './parts/progress.mjs';
+import { vendorSqlite } from './parts/sqlite.mjs';
 import { requireTools } from './parts/tools.mjs';
 
 const folder = inRoot('vendor/llama.cpp');
 const probeTimeoutMs = 10_000;
 
-/** @param edits 'restore' puts edited files back; 'refuse' leaves that decision to the user */
+/** @param edits of llama.cpp: 'restore' puts edited files back; 'refuse' leaves that decision to the user */
 export async function vendor({ edits = 'restore', quiet = false } = {}) {
+  await vendorSqlite({ quiet });
+  await vendorLlama({ edits, quiet });
+}
+
+async function vendorLlama({ edits, quiet }) {
   const pin = readJson(inRoot('vendor/llama.cpp.json'));
   await requireTools('git');
   if (isPinned(await inspect(folder), pin)) {
@@ -151,23 +159,8 @@ async function fromUpstream(pin, tree, scratch, line) {
 }
 
 async function fromNpm(pin, tree, scratch, line) {
-  line.update('downloading');
-  const [command, first] = npm();
-  const pack = await run(
-    command,
-    [...first, 'pack', pin.npm.package, '--ignore-scripts', '--pack-destination', scratch],
-    {
-      cwd: inRoot(),
-      onLine: (text) => /^npm (error|warn) /.test(text) || line.update(text),
-    },
-  );
-  const archive = fs.readdirSync(scratch).find((name) => name.endsWith('.tgz'));
-  if (pack.code !== 0 || !archive) throw new Failure(`npm pack failed (${pack.reason}):\n${pack.output}`);
-  line.update('unpacking');
-  const bundle = `package/${pin.npm.bundle}`;
-  const tar = await run('tar', ['-xzf', archive, bundle], { cwd: scratch });
-  if (tar.code !== 0) throw new Failure(`${pin.npm.package} holds no ${pin.npm.bundle}: ${tar.output || tar.reason}`);
-  await checkOut(pin, tree, path.join(scratch, bundle), 'HEAD', line);
+  await unpackFromNpm(pin.npm.package, [pin.npm.bundle], scratch, line);
+  await checkOut(pin, tree, path.join(scratch, 'package', pin.npm.bundle), 'HEAD', line);
 }
 
 /** Fetches one ref and writes its files, once its tree is known to be the right one. */

@@ -31,18 +31,15 @@ export interface DirectoryStoreOptions {
 /**
  * Keeps sessions in a directory, which any number of processes of one machine may share:
  *
- *     index/   records, and what is known of pages; an LMDB environment
+ *     index/   records, and what is known of pages; an SQLite database
  *     pages/   KV pages, a file each
  *     tmp/     pages that are being written
  *
  * It is made at the first use. When it is removed or replaced while it is open, everything fails with STORE_FAILED until it is put
- * back: it is never made a second time. Another store object begins anew. Use a local file system: LMDB maps its file into memory and locks it, which network file systems
- * do wrong. Nobody may cut off or overwrite the files in index/ while it is open: the system ends a process that reads them then.
+ * back: it is never made a second time. Another store object begins anew. Use a local file system: network file systems do locks and
+ * shared memory wrong. Copy, move and restore index/ as a whole: its files belong together.
  * A write of a record is on the disk when it resolves, whatever durability was asked for; all that come while one is on its way
  * make up the next commit.
- *
- * End a worker thread that uses it from inside, after `close()`: lmdb 3.5.6 aborts the whole process when `terminate()` hits one
- * of its calls.
  */
 export class DirectoryStore implements SessionStore {
   readonly #ledger: Ledger;
@@ -68,7 +65,7 @@ export class DirectoryStore implements SessionStore {
   }
 
   putRecord(id: string, bytes: Uint8Array, options: PutRecordOptions): Promise<number> {
-    // LMDB's thread reads it later, by its address: the caller may transfer or change what is his.
+    // It is drafted later, perhaps twice: the caller may transfer or change what is his.
     const copy = Buffer.from(bytes);
     return this.#call('write a session record', async () => {
       const { version, files } = await this.#ledger.change((draft) =>

@@ -1,4 +1,3 @@
-import { getSystemErrorName } from 'node:util';
 import { LlamaError } from '../errors.js';
 
 /** The `code` of a Node error, or undefined. */
@@ -22,27 +21,13 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'the directory was removed or replaced while it was open; put it back to go on, or load the model again (a new store) to begin in a new one',
   EMFILE: 'this process has too many files open; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many files open; raise its limit',
-  MDB_CORRUPTED: 'the index is damaged; restore the directory from a copy, or move it away',
-  MDB_INVALID: 'the index is damaged; restore the directory from a copy, or move it away',
-  MDB_MAP_FULL: 'the index is full; the address space of this process is limited (ulimit -v)',
-  MDB_READERS_FULL: 'more than 1,024 threads have the index open; close some',
+  ENOMEM: 'memory ran out; free some',
+  SQLITE_CORRUPT: 'the index is damaged; restore the directory from a copy, or move it away to begin a new one',
+  SQLITE_NOTADB: 'the index is damaged; restore the directory from a copy, or move it away to begin a new one',
+  SQLITE_READONLY: 'it is read-only; choose a directory that can be written',
+  SQLITE_CANTOPEN: 'the index cannot be opened; look at the files in index/ and their permissions',
+  SQLITE_BUSY: 'another process was stopped while it was writing, and still has the lock; let it go on, or end it',
 };
-
-/** Codes of LMDB's own errors that a user can do something about. */
-const LMDB_CODES: Readonly<Record<number, string>> = {
-  [-30796]: 'MDB_CORRUPTED',
-  [-30793]: 'MDB_INVALID',
-  [-30792]: 'MDB_MAP_FULL',
-  [-30790]: 'MDB_READERS_FULL',
-};
-
-/** An error of LMDB, which has a number as its code, with a code as Node's errors have. */
-export function systemError(error: unknown): unknown {
-  const code: unknown = (error as { code?: unknown } | undefined)?.code;
-  if (!(error instanceof Error) || typeof code !== 'number') return error;
-  const name = LMDB_CODES[code] ?? (code > 0 ? getSystemErrorName(-code) : undefined);
-  return name === undefined ? error : Object.assign(new Error(error.message, { cause: error }), { code: name });
-}
 
 /** A directory that is not the one that was opened: nothing of what is read there now, or written, belongs together. */
 export function directoryLost(): Error {

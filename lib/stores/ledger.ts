@@ -51,12 +51,12 @@ export class Ledger {
   /** Reads in the newest state, at once. */
   async read<T>(work: (view: View) => T): Promise<T> {
     const environment = await this.#open();
-    return this.#guard(environment, () => work(environment.refresh()));
+    return this.#guard(environment, work);
   }
 
   /** What was read last time, for figures that need not be new. Undefined before the first use. */
   peek<T>(work: (view: View) => T): T | undefined {
-    return this.#environment && work(this.#environment.refresh());
+    return this.#environment?.read(work);
   }
 
   /**
@@ -130,12 +130,12 @@ export class Ledger {
 
   /** @returns how many of the group are done; the others have to be drafted again, upon what is stored by then */
   async #commit(environment: Environment, group: readonly Waiting[]): Promise<number> {
-    const { generation, draft, settle } = this.#guard(environment, () => draftAll(environment.refresh(), group));
+    const { generation, draft, settle } = this.#guard(environment, (view) => draftAll(view, group));
     if (draft.changes.size > 0) {
       try {
         if (!(await environment.commit(draft, generation))) return 0;
       } catch (error) {
-        // LMDB may have given up this environment for good, and then a write would never end: begin anew.
+        // Whatever it was: an index that is opened anew has none of it.
         void this.#discard(environment);
         throw error;
       }
@@ -147,9 +147,9 @@ export class Ledger {
   }
 
   /** An environment that can't be read any more is opened anew by the next call. */
-  #guard<T>(environment: Environment, work: () => T): T {
+  #guard<T>(environment: Environment, work: (view: Environment) => T): T {
     try {
-      return work();
+      return environment.read(work);
     } catch (error) {
       void this.#discard(environment);
       throw error;
@@ -202,7 +202,7 @@ export class Ledger {
 function draftAll(
   view: Environment,
   group: readonly Waiting[],
-): { generation: number | undefined; draft: Draft; settle: (() => void)[] } {
+): { generation: number; draft: Draft; settle: (() => void)[] } {
   const generation = view.generation;
   const draft = new Draft(view);
   const settle: (() => void)[] = [];

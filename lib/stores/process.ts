@@ -42,13 +42,6 @@ export function parseName(name: string): ProcessName | undefined {
   return place === '' ? undefined : { pid: Number(pid), started, place };
 }
 
-/** Bytes of address space that this process may still take; Infinity: all, or the system doesn't tell. Linux only. */
-export function addressSpaceLeft(): number {
-  const limit = /^Max address space +(\d+)/m.exec(read(() => readFileSync('/proc/self/limits', 'latin1')));
-  const taken = /^VmSize:\s+(\d+) kB/m.exec(read(() => readFileSync('/proc/self/status', 'latin1')));
-  return limit && taken ? Number(limit[1]) - Number(taken[1]) * 1024 : Infinity;
-}
-
 /** Linux only. */
 function startOf(pid: number): { started: string; zombie: boolean } | undefined {
   const stat = read(() => readFileSync(`/proc/${String(pid)}/stat`, 'latin1'));

@@ -1,7 +1,7 @@
 /**
  * The tables of the index. A key begins with the letter of its table:
  *
- *     g                    nothing; LMDB's version of it counts the commits
+ *     g                    how many commits there were
  *     s                    sums over all pages
  *     l<id>                version, expiry and info of a record: what a listing reads
  *     r<id>                its bytes
@@ -15,7 +15,7 @@
 import { createHash } from 'node:crypto';
 import type { Key, View } from './view.js';
 
-/** Longest id, in UTF-16 units: with letter and expiry it must fit into a key of LMDB, 1978 bytes. */
+/** Longest id, in UTF-16 units: two keys of that length still fit into a page of the index. */
 export const LONGEST_ID = 950;
 
 export const NOTHING: Buffer = Buffer.of(0);

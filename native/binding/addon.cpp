@@ -2,6 +2,7 @@
 #include "backend.h"
 #include "engine_binding.h"
 #include "exit_guard.h"
+#include "index_binding.h"
 #include "model_file.h"
 #include "promise_worker.h"
 
@@ -42,6 +43,7 @@ static void end_engines(const Napi::CallbackInfo& info) { end_engines_of(static_
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("Engine", EngineBinding::define(env));
+    exports.Set("Index", IndexBinding::define(env));
     exports.Set("inspectModel", Napi::Function::New(env, inspect_model_file, "inspectModel"));
     exports.Set("version", package_version());
     exports.Set("loadBackends", Napi::Function::New(env, load_backends, "loadBackends"));

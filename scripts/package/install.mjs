@@ -20,7 +20,14 @@ export const checks = {
       'THIRD_PARTY_LICENSES',
       'LICENSE',
     ]
-      .concat(['vendor/llama.cpp.tar.gz', 'CMakeLists.txt', 'binding.gyp', 'README.md', 'native/engine/engine.cpp'])
+      .concat([
+        'vendor/llama.cpp.tar.gz',
+        'vendor/sqlite.tar.gz',
+        'CMakeLists.txt',
+        'binding.gyp',
+        'README.md',
+        'native/engine/engine.cpp',
+      ])
       .filter((file) => !files.includes(`package/${file}`));
     if (needed.length > 0) throw new Error(`missing: ${needed.join(', ')}`);
     const strange = files.filter((file) => /^package\/(build|node_modules|test|bench|lib)\//.test(file));
@@ -114,11 +121,10 @@ export const checks = {
   },
 };
 
-/** A dependency of lmdb's names optional packages that were never published, which yarn takes for an error. */
+/** Yarn wants a package to install into. */
 function yarnPlace(name) {
   const folder = place(name);
-  const content = { private: true, resolutions: { 'msgpackr-extract': '3.0.4' } };
-  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(content));
+  fs.writeFileSync(path.join(folder, 'package.json'), '{"private":true}');
   return folder;
 }
 

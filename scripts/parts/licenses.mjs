@@ -35,6 +35,13 @@ export const thirdParties = [
     comment: /\/\/ Copyright[^]*?SOFTWARE\.\n/,
   },
   {
+    name: 'SQLite',
+    license: 'blessing',
+    version: () => readJson(inRoot('vendor/sqlite.json')).version,
+    text: inRoot('vendor/sqlite/sqlite3.h'),
+    comment: /The author disclaims[^]*?taking more than you give\./,
+  },
+  {
     name: 'node-addon-api',
     license: 'MIT',
     version: () => readJson(inRoot('node_modules/node-addon-api/package.json')).version,
@@ -59,6 +66,6 @@ function termsOf({ name, text, comment }) {
   const content = fs.readFileSync(text, 'utf8');
   const terms = comment ? comment.exec(content)?.[0] : content;
   if (!terms) throw new Failure(`The licence of ${name} is not where it was: ${shown(text)}`);
-  const bare = terms.split('\n').map((line) => line.replace(/^(\/\/ ?|   )/, '').trimEnd());
+  const bare = terms.split('\n').map((line) => line.replace(/^(\/\/ ?|\*\* ?|   )/, '').trimEnd());
   return bare.join('\n').trim();
 }

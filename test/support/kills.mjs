@@ -151,7 +151,7 @@ function checkEmpty({ audit }, root, { storedPages, storedPageBytes }) {
   return hold('leaks', async () => {
     assert.deepEqual({ storedPages, storedPageBytes }, { storedPages: 0, storedPageBytes: 0 });
     await audit(root);
-    assert.deepEqual(await filesIn(root), ['data.mdb', 'lock.mdb']);
+    assert.deepEqual(await filesIn(root), ['index.db', 'index.db-shm', 'index.db-wal']);
   });
 }
 

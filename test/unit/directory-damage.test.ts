@@ -1,7 +1,7 @@
 /** Directories that somebody else has changed, filled, or locked. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
@@ -12,37 +12,47 @@ import { bytes, errno, failure, makeBench, read } from '../support/directory.js'
 const bench = makeBench();
 
 describe('an index that is none', () => {
-  // LMDB maps whatever it finds: most of these ended the process with a signal.
   test.each([
-    ['other bytes', (path: string) => writeFile(path, Buffer.alloc(40_960, 0x5a)), /is no index/],
-    ['a short text', (path: string) => writeFile(path, 'hello'), /is no index/],
-    ['blank', (path: string) => writeFile(path, Buffer.alloc(65_536)), /is no index/],
-    ['cut off after its head', (path: string) => truncate(path, 8192), /is cut off/],
-    ['cut off in its head', (path: string) => truncate(path, 4096), /is damaged/],
-  ])('%s: a failure that names the file', async (_, damage, message) => {
+    ['other bytes', (path: string) => writeFile(path, Buffer.alloc(40_960, 0x5a))],
+    ['a short text', (path: string) => writeFile(path, 'hello')],
+    ['blank', (path: string) => writeFile(path, Buffer.alloc(65_536))],
+    ['cut off after its head', (path: string) => truncate(path, 8192)],
+    ['cut off in its head', (path: string) => truncate(path, 4096)],
+    ['overwritten in the middle', (path: string) => overwrite(path, 4096, Buffer.alloc(40_960, 0x5a))],
+  ])('%s: a failure that names the directory', async (_, damage) => {
     for (let i = 0; i < 20; i++) await bench.store.putRecord(String(i), Buffer.alloc(5000), { expected: 0 });
     await bench.store.close();
-    const path = join(bench.root, 'index', 'data.mdb');
+    const path = join(bench.root, 'index', 'index.db');
     await damage(path);
+    await rm(`${path}-wal`); // it would mend much of that
     bench.store = new DirectoryStore(bench.root);
     const error = await failure(bench.store.getRecord('1'));
     expect(error.code).toBe('STORE_FAILED');
-    expect(error.message).toMatch(message);
-    expect(error.message).toContain(path);
+    expect(error.message).toMatch(/the index is damaged; restore the directory/);
+    expect(error.message).toContain(bench.root);
+    await bench.store.close();
     await rm(path);
+    bench.store = new DirectoryStore(bench.root);
     expect(await bench.store.putRecord('1', bytes('new'), { expected: 0 })).toBe(1);
   });
 
-  test('a lock file of other bytes is made anew', async () => {
+  test('a log and locks of other bytes are made anew', async () => {
     await bench.store.putRecord('a', bytes('x'), { expected: 0 });
     await bench.store.close();
-    await writeFile(join(bench.root, 'index', 'lock.mdb'), Buffer.alloc(8192, 0x41));
+    for (const end of ['wal', 'shm'])
+      await writeFile(join(bench.root, 'index', `index.db-${end}`), Buffer.alloc(40_000, 0x41));
     bench.store = new DirectoryStore(bench.root);
     expect(await read(bench.store, 'a')).toBe('1:x');
   });
 });
 
-test('after a commit that failed the index is opened anew: LMDB may have given up the other one', async () => {
+async function overwrite(path: string, at: number, with_: Buffer): Promise<void> {
+  const file = await open(path, 'r+');
+  await file.write(with_, 0, with_.byteLength, at);
+  await file.close();
+}
+
+test('after a commit that failed the index is opened anew', async () => {
   await bench.store.putRecord('a', bytes('x'), { expected: 0 });
   const open = vi.spyOn(Environment, 'open');
   vi.spyOn(Environment.prototype, 'commit').mockRejectedValueOnce(errno('EIO'));
@@ -187,6 +197,7 @@ describe.skipIf(!canMount())('a file system of its own', () => {
   });
 
   test('that is full: nothing acknowledged is lost, and it goes on when there is room', async () => {
+    await writeFile(join(path, 'ballast'), Buffer.alloc(500_000));
     const store = new DirectoryStore(path);
     let written = 0;
     const fill = async (): Promise<never> => {
@@ -199,6 +210,7 @@ describe.skipIf(!canMount())('a file system of its own', () => {
     expect(error.code).toBe('STORE_FAILED');
     expect(error.message).toMatch(/disk (failed or is full|is full); free some space/);
     expect((await failure(store.putPage('p', Buffer.alloc(2_000_000)))).message).toMatch(/disk is full/);
+    await rm(join(path, 'ballast'));
     for (let i = 0; i < 10; i++) expect(await store.deleteRecord(String(i))).toBe(true);
     expect(await store.putRecord('again', Buffer.alloc(100_000), { expected: 0 })).toBe(1);
     await store.close();
@@ -209,6 +221,24 @@ describe.skipIf(!canMount())('a file system of its own', () => {
       );
     }
     await reopened.close();
+  });
+
+  test('that is full of pages: sessions can be deleted, and so there is room', async () => {
+    const store = new DirectoryStore(path);
+    let pages = 0;
+    const fill = async (): Promise<never> => {
+      for (;;) {
+        const name = `p${String(pages)}`;
+        await store.putRecord(String(pages), bytes('x'), { expected: 0, pages: [name] });
+        await store.putPage(name, Buffer.alloc(100_000, pages));
+        pages++;
+      }
+    };
+    expect((await failure(fill())).message).toMatch(/disk is full/);
+    for (let i = 0; i < pages; i++) expect(await store.deleteRecord(String(i))).toBe(true);
+    await store.putRecord('again', bytes('x'), { expected: 0, pages: ['again'] });
+    expect(await store.putPage('again', Buffer.alloc(500_000))).toBe(true);
+    await store.close();
   });
 
   test('that is full before there is an index', async () => {

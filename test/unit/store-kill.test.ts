@@ -2,22 +2,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { audit } from '../support/audit.js';
 import { killStores } from '../support/kills.mjs';
-import { transpileLib } from '../support/transpile.js';
 
-let lib: string;
+const lib = fileURLToPath(new URL('../../dist', import.meta.url));
 let folder: string;
 beforeAll(async () => {
-  lib = await mkdtemp(join(tmpdir(), 'kill-code-'));
   folder = await mkdtemp(join(tmpdir(), 'kill-data-'));
-  await transpileLib(lib);
 });
-afterAll(async () => {
-  for (const path of [lib, folder]) await rm(path, { recursive: true });
-});
+afterAll(() => rm(folder, { recursive: true }));
 
 test('killed 16 times, a directory loses nothing and keeps no litter', { timeout: 300_000 }, async () => {
   const findings = await killStores({ lib, folder, DirectoryStore, audit, kills: 16, seed: 1 });

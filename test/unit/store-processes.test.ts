@@ -7,11 +7,13 @@ import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { audit } from '../support/audit.js';
-import { transpileLib } from '../support/transpile.js';
+
+/** What other processes and threads run. */
+const DIST = new URL('../../dist/', import.meta.url).href;
 
 /** Counts up one record as fast as it can, and says each acknowledged version. */
 const CHILD = `
-import { DirectoryStore } from './stores/directory.js';
+import { DirectoryStore } from 'dist/stores/directory.js';
 const [path, id, times] = process.argv.slice(2);
 const store = new DirectoryStore(path);
 for (let done = 0; done < Number(times); ) {
@@ -32,7 +34,7 @@ process.disconnect();
 
 /** Writes all the time, and exits in the middle of it. */
 const EXITS = `
-import { DirectoryStore } from './stores/directory.js';
+import { DirectoryStore } from 'dist/stores/directory.js';
 const [path, id, delay] = process.argv.slice(2);
 const store = new DirectoryStore(path);
 let version = (await store.getRecord(id))?.version ?? 0;
@@ -47,7 +49,7 @@ for (let page = 0; ; page++) {
 
 /** Claims a session, and lives on. */
 const CLAIMS = `
-import { DirectoryStore } from './stores/directory.js';
+import { DirectoryStore } from 'dist/stores/directory.js';
 const store = new DirectoryStore(process.argv[2]);
 await store.claim(process.argv[3], false);
 process.send(1);
@@ -57,7 +59,7 @@ setInterval(() => undefined, 1000);
 /** Counts up in a thread. */
 const THREAD = `
 import { workerData } from 'node:worker_threads';
-import { DirectoryStore } from './stores/directory.js';
+import { DirectoryStore } from 'dist/stores/directory.js';
 const store = new DirectoryStore(workerData);
 for (let done = 0; done < 50; ) {
   const { version = 0 } = (await store.getRecord('shared')) ?? {};
@@ -75,9 +77,8 @@ let code: string;
 let root: string;
 beforeAll(async () => {
   code = await mkdtemp(join(tmpdir(), 'store-code-'));
-  await transpileLib(code);
   for (const [name, source] of Object.entries({ child: CHILD, exits: EXITS, claims: CLAIMS, thread: THREAD })) {
-    await writeFile(join(code, `${name}.js`), source);
+    await writeFile(join(code, `${name}.mjs`), source.replace('dist/', DIST));
   }
 });
 afterAll(() => rm(code, { recursive: true }));
@@ -87,7 +88,7 @@ beforeEach(async () => {
 });
 
 function start(id: string, times: number, acknowledged: number[], program = 'child'): ChildProcess {
-  const child = fork(join(code, `${program}.js`), [root, id, String(times)], { execArgv: [] });
+  const child = fork(join(code, `${program}.mjs`), [root, id, String(times)], { execArgv: [] });
   child.on('message', (version) => acknowledged.push(version as number));
   return child;
 }
@@ -141,7 +142,7 @@ test('process.exit() in the middle of writes neither hangs nor crashes, and lose
 });
 
 test('threads that write one session lose nothing', async () => {
-  const threads = [1, 2, 3].map(() => new Worker(join(code, 'thread.js'), { workerData: root, execArgv: [] }));
+  const threads = [1, 2, 3].map(() => new Worker(join(code, 'thread.mjs'), { workerData: root, execArgv: [] }));
   for (const [exitCode] of await Promise.all(threads.map((thread) => once(thread, 'exit')))) expect(exitCode).toBe(0);
   const store = new DirectoryStore(root);
   expect((await store.getRecord('shared'))?.version).toBe(150);

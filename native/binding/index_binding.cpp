@@ -1,0 +1,139 @@
+#include "index_binding.h"
+
+#include "promise_worker.h"
+#include "values.h"
+
+namespace llama_sessions {
+
+Napi::Function IndexBinding::define(Napi::Env env) {
+    return DefineClass(
+        env, "Index",
+        {InstanceMethod("open", &IndexBinding::open), InstanceMethod("beginReading", &IndexBinding::begin_reading),
+         InstanceMethod("endReading", &IndexBinding::end_reading), InstanceMethod("get", &IndexBinding::get),
+         InstanceMethod("range", &IndexBinding::range), InstanceMethod("commit", &IndexBinding::commit),
+         InstanceMethod("close", &IndexBinding::close)});
+}
+
+// --- values: a key is a string with a character for each byte ----------------------------------------------------------
+
+static void check(Napi::Env env, napi_status status) {
+    if (status != napi_ok) throw Napi::Error::New(env);
+}
+
+static std::string key_of(const Napi::Value& value) {
+    size_t length = 0;
+    check(value.Env(), napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &length));
+    std::string key(length + 1, '\0'); // what is written ends with a zero
+    check(value.Env(), napi_get_value_string_latin1(value.Env(), value, &key[0], key.size(), &length));
+    key.resize(length);
+    return key;
+}
+
+static Napi::Value key_value(Napi::Env env, const std::string& key) {
+    napi_value value = nullptr;
+    check(env, napi_create_string_latin1(env, key.data(), key.size(), &value));
+    return {env, value};
+}
+
+// null: there is nothing by that key.
+static Index::Value value_of(const Napi::Value& value) {
+    if (value.IsNull()) return std::nullopt;
+    const Napi::Uint8Array bytes = bytes_of(value, "value");
+    return std::string(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+}
+
+static Napi::Value buffer_value(Napi::Env env, const std::string& bytes) {
+    return Napi::Buffer<char>::Copy(env, bytes.data(), bytes.size());
+}
+
+// [key, value, key, value …]
+static std::vector<Index::Change> changes_of(const Napi::Value& value) {
+    const auto list = value.As<Napi::Array>();
+    std::vector<Index::Change> changes;
+    for (uint32_t i = 0; i + 1 < list.Length(); i += 2)
+        changes.push_back({key_of(list.Get(i)), value_of(list.Get(i + 1))});
+    return changes;
+}
+
+// --- methods -------------------------------------------------------------------------------------------------------
+
+Index& IndexBinding::readable(Napi::Env env) const {
+    if (!shared_->readable) throw error_value(env, {"INTERNAL", "The index is not open."});
+    return shared_->index;
+}
+
+// What the index throws, as JavaScript's.
+template <class Work> static auto reading(Napi::Env env, Work work) {
+    try {
+        return work();
+    } catch (const Error& error) {
+        throw error_value(env, {error.code(), error.what()});
+    }
+}
+
+Napi::Value IndexBinding::open(const Napi::CallbackInfo& info) {
+    const std::string path = string_of(info[0], "path");
+    const auto shared = shared_;
+    return PromiseWorker<bool>::start(
+        info.Env(),
+        [shared, path] {
+            shared->index.open(path);
+            return true;
+        },
+        [shared](Napi::Env env, bool) {
+            shared->readable = true;
+            return env.Undefined();
+        });
+}
+
+void IndexBinding::begin_reading(const Napi::CallbackInfo& info) {
+    reading(info.Env(), [&] { readable(info.Env()).begin_reading(); });
+}
+
+void IndexBinding::end_reading(const Napi::CallbackInfo& info) {
+    reading(info.Env(), [&] { readable(info.Env()).end_reading(); });
+}
+
+Napi::Value IndexBinding::get(const Napi::CallbackInfo& info) {
+    const std::string key = key_of(info[0]);
+    const Index::Value value = reading(info.Env(), [&] { return readable(info.Env()).get(key); });
+    return value ? buffer_value(info.Env(), *value) : info.Env().Undefined();
+}
+
+Napi::Value IndexBinding::range(const Napi::CallbackInfo& info) {
+    const std::string from = key_of(info[0]), below = key_of(info[1]);
+    const auto limit = static_cast<size_t>(number_of(info[2], "limit"));
+    const auto entries = reading(info.Env(), [&] { return readable(info.Env()).range(from, below, limit); });
+    Napi::Array list = Napi::Array::New(info.Env(), entries.size());
+    for (uint32_t i = 0; i < entries.size(); i++) {
+        Napi::Array pair = Napi::Array::New(info.Env(), 2);
+        pair.Set(0u, key_value(info.Env(), entries[i].key));
+        pair.Set(1u, buffer_value(info.Env(), entries[i].value));
+        list.Set(i, pair);
+    }
+    return list;
+}
+
+Napi::Value IndexBinding::commit(const Napi::CallbackInfo& info) {
+    const std::string key = key_of(info[0]);
+    const Index::Value expected = value_of(info[1]);
+    const auto changes = changes_of(info[2]);
+    const auto shared = shared_;
+    return PromiseWorker<bool>::start(
+        info.Env(), [=] { return shared->index.commit(key, expected, changes); },
+        [](Napi::Env env, bool done) { return Napi::Boolean::New(env, done); });
+}
+
+Napi::Value IndexBinding::close(const Napi::CallbackInfo& info) {
+    shared_->readable = false;
+    const auto shared = shared_;
+    return PromiseWorker<bool>::start(
+        info.Env(),
+        [shared] {
+            shared->index.close();
+            return true;
+        },
+        [](Napi::Env env, bool) { return env.Undefined(); });
+}
+
+} // namespace llama_sessions
