@@ -20,12 +20,13 @@ const filesOf = (names) =>
 const relative = (names) => `^\\.\\.?/(\\.\\./)*(${names.join('|')})\\.js$`;
 const forbid = (regex, message) => ({ regex, message, allowTypeImports: true });
 
+const promisedFiles = forbid('^(node:)?fs/promises$', 'lib/disk.ts says why.');
 const addonLoaders = forbid('^(node-gyp-build|(node:)?module)$', 'Only lib/binding.ts loads the addon.');
 
 function floor(files, forbidden, more = []) {
   const upstairs =
     forbidden.length > 0 ? [forbid(relative(forbidden), 'Imports go one way: see ARCHITECTURE.md.')] : [];
-  const patterns = [...upstairs, ...more];
+  const patterns = [...upstairs, promisedFiles, ...more];
   return { files, rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns }] } };
 }
 

@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
-import { stat, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { stat, type OpenFile } from './disk.js';
 import { LlamaError } from './errors.js';
 import { decodePageHeader, isWhole, PAGE_HEADER_BYTES, pageHeader, type PageProblem } from './page.js';
 import type { Page } from './pages.js';
@@ -82,7 +82,7 @@ export async function openExport(path: string): Promise<OpenExport> {
   }
 }
 
-async function readRecord(file: FileHandle): Promise<OpenExport> {
+async function readRecord(file: OpenFile): Promise<OpenExport> {
   const { size } = await file.stat();
   const recordBytes = sealedBytes(RECORD_KIND, await readAt(file, 0, Math.min(size, PREFIX_BYTES))) ?? 0;
   // Bounded by the file before it is allocated; decodeRecord() refuses what is too short.
@@ -95,7 +95,7 @@ async function readRecord(file: FileHandle): Promise<OpenExport> {
 }
 
 async function* readPages(
-  file: FileHandle,
+  file: OpenFile,
   start: number,
   size: number,
   wanted: readonly Page[],

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, type OpenFile } from './disk.js';
 import type { ModelLayout } from './native.js';
 
 const CHUNK = 2 ** 18;
@@ -13,7 +13,7 @@ const SAMPLE = 4096;
  */
 export async function fingerprintModel(path: string, layout: ModelLayout): Promise<string> {
   const hash = createHash('sha256').update(String(layout.fileBytes));
-  const file = await open(path);
+  const file = await open(path, 'r');
   try {
     const buffer = Buffer.alloc(CHUNK);
     for (let at = 0; at < layout.headerBytes; at += CHUNK) {
@@ -30,7 +30,7 @@ export async function fingerprintModel(path: string, layout: ModelLayout): Promi
   return hash.digest('hex').slice(0, 32);
 }
 
-async function read(file: FileHandle, buffer: Buffer, position: number, length: number): Promise<Buffer> {
+async function read(file: OpenFile, buffer: Buffer, position: number, length: number): Promise<Buffer> {
   const { bytesRead } = await file.read(buffer, 0, length, position);
   return buffer.subarray(0, bytesRead);
 }

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { readFile } from './disk.js';
 
 /**
  * Physical cores this process may use. Two compute threads on one core (SMT) get in each other's way: ggml's threads spin at

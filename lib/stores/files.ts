@@ -3,9 +3,9 @@
  * makes them, `storeFailure()` turns them into what users see.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { mkdir, open, rename, stat, unlink, type OpenFile } from '../disk.js';
 import { codeOf } from './failure.js';
 
 /** Bytes per read or write: a call of 100 MB would keep one of the pool's few threads for as long. */
@@ -52,7 +52,7 @@ export async function writeFile(path: string, parts: readonly Uint8Array[], dura
   }
 }
 
-async function writeAll(file: Pick<FileHandle, 'write'>, bytes: Uint8Array): Promise<void> {
+async function writeAll(file: Pick<OpenFile, 'write'>, bytes: Uint8Array): Promise<void> {
   for (let offset = 0; offset < bytes.byteLength;) {
     const { bytesWritten } = await file.write(bytes, offset, Math.min(CHUNK, bytes.byteLength - offset));
     offset += bytesWritten;
@@ -72,7 +72,7 @@ export async function readWhole(path: string, most: number = Infinity): Promise<
 }
 
 /** A file opened to read, or undefined when it is not there. The caller closes it. */
-export async function openToRead(path: string): Promise<FileHandle | undefined> {
+export async function openToRead(path: string): Promise<OpenFile | undefined> {
   try {
     return await open(path, 'r');
   } catch (error) {
@@ -82,7 +82,7 @@ export async function openToRead(path: string): Promise<FileHandle | undefined> 
 }
 
 /** So many bytes from there; fewer where the file ends before. */
-export async function readAt(file: Pick<FileHandle, 'read'>, position: number, length: number): Promise<Uint8Array> {
+export async function readAt(file: Pick<OpenFile, 'read'>, position: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(new ArrayBuffer(length));
   let filled = 0;
   while (filled < length) {

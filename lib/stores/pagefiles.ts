@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { readdir } from '../disk.js';
 import { codeOf } from './failure.js';
 import { exists, makeFolder, moveTo, readWhole, remove, syncFile, syncFolder, writeFile } from './files.js';
 import { nameOf, parseName, self, type ProcessName } from './process.js';

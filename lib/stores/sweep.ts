@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { stat } from '../disk.js';
 import { buryOwners } from './owners.js';
 import { remove } from './files.js';
 import type { Ledger } from './ledger.js';

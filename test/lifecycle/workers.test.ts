@@ -1,5 +1,10 @@
 /** Models in worker threads, which end at any moment: each environment stops its own engines (R6, R9). */
-import { describe, expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { DirectoryStore } from '../../lib/stores/directory.js';
+import { audit } from '../support/audit.js';
 import { runChild } from '../support/child.js';
 
 const good = { code: 0, signal: null, stderr: '' };
@@ -112,6 +117,36 @@ describe('terminate()', () => {
       console.log('survived');`);
     expect(ending).toMatchObject({ ...good, stdout: 'survived\n' });
   });
+});
+
+test('terminate() 60 times while a directory is opened, read, written and closed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'terminated-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const ending = await runChild(`
+    for (let i = 0; i < 60; i++) {
+      const worker = work(\`
+        for (let version = 0; ; ) {
+          const store = new DirectoryStore(${JSON.stringify(folder)});
+          for (let page = 0; page < 20; page++) {
+            const name = '\${i}.' + page;
+            version = await store.putRecord('\${i}', Buffer.alloc(2000), { expected: version, pages: [name] });
+            if (version === 1) say('go');
+            await store.putPage(name, Buffer.alloc(2000));
+            await store.getPage(name);
+            for await (const record of store.listRecords({ limit: 10 })) globalThis.record = record;
+          }
+          await store.close();
+        }\`);
+      await said(worker, 'go');
+      await pause(i / 2);
+      await worker.terminate();
+    }
+    console.log('survived');`);
+  expect(ending).toMatchObject({ ...good, stdout: 'survived\n' });
+  const store = new DirectoryStore(folder);
+  await store.sweep();
+  await store.close();
+  await audit(folder);
 });
 
 describe('a worker that ends itself in the middle', () => {

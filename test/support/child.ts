@@ -26,7 +26,7 @@ const spoken = (model, more = 5) => until(() => model.stats().generatedTokens > 
 const work = (body) => new Worker(\`(async () => {
   const { setTimeout: pause } = await import('node:timers/promises');
   const { parentPort } = await import('node:worker_threads');
-  const { loadModel } = await import(${JSON.stringify(pathToFileURL(dist))});
+  const { DirectoryStore, loadModel } = await import(${JSON.stringify(pathToFileURL(dist))});
   const load = (options) => loadModel(${JSON.stringify(RECALL)}, { threads: 1, contextTokens: 8192, maxResident: 4, ...options });
   const LONG = { ignoreEog: true, maxTokens: 1900, sampling: { temperature: 0 } };
   const PROMPT = Array.from({ length: 1900 }, (_, i) => 300 + (i % 500));

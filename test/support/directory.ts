@@ -1,5 +1,5 @@
 /** A DirectoryStore in a folder of its own, for each test of a file. */
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, vi } from 'vitest';
@@ -52,13 +52,6 @@ export async function failure(promise: Promise<unknown>): Promise<LlamaError> {
   );
   expect(error).toBeInstanceOf(LlamaError);
   return error as LlamaError;
-}
-
-/** What all file handles inherit from, to make the disk fail. */
-export async function fileHandle(): Promise<Awaited<ReturnType<typeof open>>> {
-  const file = await open(import.meta.filename);
-  await file.close();
-  return Object.getPrototypeOf(file) as typeof file;
 }
 
 /** An error of the system. */

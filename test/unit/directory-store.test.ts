@@ -1,11 +1,12 @@
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
+import { OpenFile } from '../../lib/disk.js';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { storeFailure } from '../../lib/stores/failure.js';
 import { retryBusy } from '../../lib/stores/files.js';
 import { audit } from '../support/audit.js';
-import { bytes, errno, failure, fileHandle, files, makeBench, read } from '../support/directory.js';
+import { bytes, errno, failure, files, makeBench, read } from '../support/directory.js';
 
 const bench = makeBench();
 
@@ -51,7 +52,7 @@ describe('what is on the disk', () => {
   test('a page that nobody names, or that is stored already, is not even written', async () => {
     await bench.store.putRecord('a', bytes('x'), { expected: 0, pages: ['p'] });
     await bench.store.putPage('p', bytes('x'));
-    const write = vi.spyOn(await fileHandle(), 'write');
+    const write = vi.spyOn(OpenFile.prototype, 'write');
     expect(await bench.store.putPage('p', bytes('x'))).toBe(true);
     expect(await bench.store.putPage('q', bytes('x'))).toBe(false);
     expect(write).not.toHaveBeenCalled();
@@ -82,7 +83,7 @@ describe('what is on the disk', () => {
 describe('a page that fails', () => {
   test.each(['write', 'sync'] as const)('in %s leaves nothing behind, and can be written again', async (method) => {
     await bench.store.putRecord('a', bytes('x'), { expected: 0, pages: ['p'] });
-    vi.spyOn(await fileHandle(), method).mockRejectedValue(errno('ENOSPC'));
+    vi.spyOn(OpenFile.prototype, method).mockRejectedValue(errno('ENOSPC'));
     const error = await failure(bench.store.putPage('p', bytes('x'), { durability: 'always' }));
     expect(error.code).toBe('STORE_FAILED');
     expect(error.message).toMatch(/disk is full; free some space \(ENOSPC\)/);
@@ -115,7 +116,7 @@ describe('a page that fails', () => {
   });
 
   test('short writes and short reads are gone on with', async () => {
-    const handle = await fileHandle();
+    const handle = OpenFile.prototype;
     const write = handle.write;
     const readOne = handle.read;
     vi.spyOn(handle, 'write').mockImplementation(function (this: unknown, ...all: unknown[]) {
