@@ -1,5 +1,6 @@
 #include "engine_binding.h"
 
+#include "lent_memory.h"
 #include "promise_worker.h"
 #include "utf8.h"
 #include "values.h"
@@ -247,7 +248,7 @@ Napi::Value EngineBinding::export_kv(const Napi::CallbackInfo& info) {
     const int from = whole_of(info[1], "from"), to = whole_of(info[2], "to");
     Napi::Promise promise;
     const uint32_t id = expect(info.Env(), &promise);
-    engine_.export_kv(sequence, from, to, answer<Bytes>(id, bytes_value));
+    engine_.export_kv(sequence, from, to, answer<Bytes>(id, lend));
     return promise;
 }
 
@@ -261,8 +262,10 @@ Napi::Value EngineBinding::import_kv(const Napi::CallbackInfo& info) {
     const bool trusted = flag_of(info[4], "trusted");
     Napi::Promise promise;
     const uint32_t id = expect(info.Env(), &promise, bytes);
-    engine_.import_kv(sequence, from, std::move(tokens), bytes.Data(), bytes.ByteLength(), trusted,
-                      answer<bool>(id, bool_value));
+    // Held until the answer, in either way: `kept` is too little where the environment ends.
+    const auto done = [answered = answer<bool>(id, bool_value), held = hold(bytes)](
+                          bool imported, const std::optional<Failure>& failure) { answered(imported, failure); };
+    engine_.import_kv(sequence, from, std::move(tokens), bytes.Data(), bytes.ByteLength(), trusted, done);
     return promise;
 }
 

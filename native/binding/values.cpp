@@ -141,12 +141,6 @@ Napi::Value tokens_value(Napi::Env env, const Tokens& tokens) {
     return array;
 }
 
-Napi::Value bytes_value(Napi::Env env, Bytes bytes) {
-    uint8_t* data = bytes.data.release();
-    // Runtimes that forbid memory of ours in their heap (Electron) get a copy.
-    return Napi::Buffer<uint8_t>::NewOrCopy(env, data, bytes.size, [](Napi::Env, uint8_t* owned) { delete[] owned; });
-}
-
 Napi::Value info_value(Napi::Env env, const EngineInfo& info) {
     Napi::Object object = Napi::Object::New(env);
     object.Set("description", info.description);

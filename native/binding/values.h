@@ -22,7 +22,6 @@ SubmitOptions submit_options_of(const Napi::Value& value);
 Napi::Error error_value(Napi::Env env, const Failure& failure);
 Napi::Value texts_value(Napi::Env env, const std::vector<std::string>& texts);
 Napi::Value tokens_value(Napi::Env env, const Tokens& tokens);
-Napi::Value bytes_value(Napi::Env env, Bytes bytes);
 Napi::Value info_value(Napi::Env env, const EngineInfo& info);
 Napi::Value layout_value(Napi::Env env, const ModelLayout& layout);
 Napi::Value system_value(Napi::Env env, const SystemInfo& info);

@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { audit } from '../support/audit.js';
 import { runChild } from '../support/child.js';
+import { RECALL } from '../support/recall.js';
 
 const good = { code: 0, signal: null, stderr: '' };
 
@@ -97,6 +98,24 @@ describe('terminate()', () => {
       for (;;) {
         await Promise.all(sessions.map((session) => Promise.all([session.save(), session.park()])));
         await Promise.all(sessions.map((session) => session.complete(PROMPT.slice(0, 300), { maxTokens: 2 })));
+      }`,
+    // Node frees that memory before it lets anybody know that the worker ends.
+    'while KV is copied from memory of its': `
+      const { Engine } = await import(${JSON.stringify(new URL('../../dist/engine.js', import.meta.url).href)});
+      const engine = new Engine(() => undefined);
+      const room = { contextTokens: 4096, sequences: 2, batchTokens: 512, unified: true, kvType: 'f16' };
+      await engine.open({ path: ${JSON.stringify(RECALL)}, gpuLayers: 0, threads: 1, speculation: false, ...room });
+      const tokens = Int32Array.from(PROMPT);
+      const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };
+      const bias = { biasTokens: new Int32Array(0), biasValues: new Float64Array(0) };
+      const turn = { sequence: 0, tokens, maxTokens: 1, seed: 0, grammar: '', stop: [], ignoreEog: true, ...sampling, ...bias };
+      await new Promise((end) => engine.submit(turn, { piece() {}, end }));
+      const kv = await engine.exportKv(0, 0, tokens.length);
+      await engine.clearSequence(0);
+      say('go');
+      for (;;) {
+        const copies = Array.from({ length: 50 }, () => [engine.clearSequence(1), engine.importKv(1, 0, tokens, kv, true)]);
+        await Promise.all(copies.flat());
       }`,
     'while it closes': `
       const model = await load();
