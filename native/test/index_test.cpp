@@ -109,6 +109,7 @@ TEST(threads_that_open_count_and_close_an_index_at_once_lose_nothing) {
     CHECK_EQ(made.load(), threads * times);
 }
 
+#ifndef _WIN32 // where a folder with open files can't be moved
 TEST(closing_an_index_leaves_the_one_in_its_place_alone) {
     Folder folder;
     auto old = std::make_unique<Opened>(folder);
@@ -122,6 +123,7 @@ TEST(closing_an_index_leaves_the_one_in_its_place_alone) {
     CHECK_EQ(read_all(again), "a=other ");
     fs::remove_all(folder.path.string() + ".old");
 }
+#endif
 
 TEST(files_that_are_no_index_are_refused) {
     Folder folder;

@@ -13,6 +13,8 @@ const below = chances(Number(seed));
 const GREEDY = { sampling: { temperature: 0 }, maxTokens: 24 };
 /** A conversation gets no longer than that. */
 const MOST = 8;
+/** In a row, the one in a fork besides: after five the model has forgotten the code. */
+const MOST_GREETINGS = 3;
 // Small in every way, so that sessions are always on their way from one place to another.
 const model = await loadModel(path, {
   threads: 1,
@@ -52,11 +54,12 @@ async function remove(session) {
 async function act(id) {
   const session = await open(id);
   const before = said(session);
+  const greetings = before.length - 1 - before.findLastIndex((message) => message !== 'Hello!');
   const choice = before.length >= MOST ? 95 : below(100);
   if (before.length === 0) {
     // Once, and nothing that it mixes up with that later: what is wrong must not be the model's fault.
     await speak(session, `My code is ${1009 + below(8000)}.`);
-  } else if (choice < 40) {
+  } else if (choice < 40 && greetings < MOST_GREETINGS) {
     await speak(session, 'Hello!');
   } else if (choice < 62) {
     const [known] = before[0].match(/\d+/);
