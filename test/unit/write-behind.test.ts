@@ -17,15 +17,17 @@ describe('writing the store, behind', () => {
     void tiers.written().then(() => written++);
     await until('two are being written', () => store.writes.waiting === 2);
     await tick();
-    expect(store.calls).toEqual([`put ${a.key} none`, `put ${b.key} none`]);
-    expect([tiers.locate(a.key), tiers.isStored(a.key)]).toEqual(['ram', false]);
+    // Hashed side by side: either may be first.
+    expect(store.calls.toSorted()).toEqual([`put ${a.key} none`, `put ${b.key} none`]);
+    const first = store.calls[0] === `put ${a.key} none` ? a.key : b.key;
+    expect([tiers.locate(first), tiers.isStored(first)]).toEqual(['ram', false]);
     store.writes.step();
     await until('the next is being written', () => store.calls.length === 3);
-    expect([tiers.locate(a.key), tiers.isStored(a.key)]).toEqual(['store', true]);
+    expect([tiers.locate(first), tiers.isStored(first)]).toEqual(['store', true]);
     expect(written).toBe(0);
     store.writes.open();
     await until('all are written', () => written === 2);
-    expect(store.calls).toEqual([a, b, c, d].map(({ key }) => `put ${key} none`));
+    expect(store.calls.toSorted()).toEqual([a, b, c, d].map(({ key }) => `put ${key} none`));
     expect(store.pages.get(d.key)).toEqual(await stored(d));
     const bytes = [...store.pages.values()].reduce((sum, each) => sum + each.byteLength, 0);
     expect(tiers.counters).toMatchObject({ storeWrites: 4, storeWriteBytes: bytes });
@@ -147,7 +149,8 @@ describe('save()', () => {
     store.writes.open();
     await within('saving', saved);
     await within('the rest', tiers.written());
-    expect(store.calls).toEqual([`put ${a.key} none`, `put ${b.key} none`, `put ${c.key} always`]);
+    expect(store.calls.slice(0, 2).toSorted()).toEqual([`put ${a.key} none`, `put ${b.key} none`]);
+    expect(store.calls.slice(2)).toEqual([`put ${c.key} always`]);
     expect(tiers.counters.storeWrites).toBe(3);
   });
 
