@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { addon } from '../binding.js';
+import { LlamaError } from '../errors.js';
 import type { NativeIndex } from '../native.js';
-import { directoryLost } from './failure.js';
+import { codeOf, directoryLost } from './failure.js';
 import { makeFolder, syncFolder } from './files.js';
 import { keys } from './tables.js';
 import type { Draft, Key, View } from './view.js';
@@ -29,7 +30,7 @@ export class Environment implements View {
     if (identity !== undefined && identityOf(file) !== identity) throw directoryLost();
     await makeFolder(folder, true);
     const index = new (addon().Index)();
-    await index.open(file);
+    await index.open(file).catch(failIn(file));
     const environment = new Environment(file, index);
     if (environment.identity === undefined) {
       await environment.close();
@@ -49,6 +50,8 @@ export class Environment implements View {
     this.#index.beginReading();
     try {
       return work(this);
+    } catch (error) {
+      return failIn(this.#file)(error);
     } finally {
       this.#index.endReading();
     }
@@ -73,17 +76,29 @@ export class Environment implements View {
    */
   commit(draft: Draft, generation: number): Promise<boolean> {
     const expected = generation === 0 ? null : bytesOf(generation);
-    return this.#index.commit(GENERATION, expected, [
-      GENERATION,
-      bytesOf(generation + 1),
-      ...[...draft.changes].flat(),
-    ]);
+    const changes = [GENERATION, bytesOf(generation + 1), ...[...draft.changes].flat()];
+    return this.#index.commit(GENERATION, expected, changes).catch(failIn(this.#file));
   }
 
   /** After what is being written. */
   close(): Promise<void> {
     return this.#index.close();
   }
+}
+
+const FLAWS: Readonly<Record<string, string>> = {
+  SQLITE_NOTADB: 'is no index of this version',
+  SQLITE_CORRUPT: 'is damaged',
+};
+
+/** Throws what SQLite threw; what is wrong with the file itself as STORE_FAILED, with its path. */
+function failIn(file: string): (error: unknown) => never {
+  return (error) => {
+    const flaw = FLAWS[codeOf(error) ?? ''];
+    if (flaw === undefined) throw error;
+    const remedy = 'restore the directory from a copy, or move it away to begin a new one';
+    throw new LlamaError('STORE_FAILED', `The file ${file} ${flaw}; ${remedy}.`, { cause: error });
+  };
 }
 
 function bytesOf(generation: number): Buffer {

@@ -22,8 +22,6 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EMFILE: 'this process has too many files open; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many files open; raise its limit',
   ENOMEM: 'memory ran out; free some',
-  SQLITE_CORRUPT: 'the index is damaged; restore the directory from a copy, or move it away to begin a new one',
-  SQLITE_NOTADB: 'the index is damaged; restore the directory from a copy, or move it away to begin a new one',
   SQLITE_READONLY: 'it is read-only; choose a directory that can be written',
   SQLITE_CANTOPEN: 'the index cannot be opened; look at the files in index/ and their permissions',
   SQLITE_BUSY: 'another process was stopped while it was writing, and still has the lock; let it go on, or end it',

@@ -115,12 +115,11 @@ Napi::Value IndexBinding::range(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value IndexBinding::commit(const Napi::CallbackInfo& info) {
-    const std::string key = key_of(info[0]);
-    const Index::Value expected = value_of(info[1]);
-    const auto changes = changes_of(info[2]);
-    const auto shared = shared_;
     return PromiseWorker<bool>::start(
-        info.Env(), [=] { return shared->index.commit(key, expected, changes); },
+        info.Env(),
+        [shared = shared_, key = key_of(info[0]), expected = value_of(info[1]), changes = changes_of(info[2])] {
+            return shared->index.commit(key, expected, changes);
+        },
         [](Napi::Env env, bool done) { return Napi::Boolean::New(env, done); });
 }
 

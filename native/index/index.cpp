@@ -18,9 +18,9 @@ static constexpr std::chrono::milliseconds try_again_ms{5};
 
 static const char* name_of(int code, int system_error) {
     code &= 0xff;
-#ifndef _WIN32 // where it is no errno
-    switch (code == SQLITE_IOERR || code == SQLITE_CANTOPEN ? system_error
-                                                            : 0) { // else it is that of an earlier failure
+#ifndef _WIN32                                                                    // where it is no errno
+    const bool of_this_failure = code == SQLITE_IOERR || code == SQLITE_CANTOPEN; // else of an earlier one
+    switch (of_this_failure ? system_error : 0) {
     case ENOSPC: return "ENOSPC";
     case EDQUOT: return "EDQUOT";
     case EACCES: return "EACCES";
