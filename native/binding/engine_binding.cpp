@@ -180,11 +180,8 @@ std::shared_ptr<const Model> EngineBinding::loaded_model() const {
 Napi::Value EngineBinding::tokenize(const Napi::CallbackInfo& info) {
     const std::string text = string_of(info[0], "text");
     const bool special = flag_of(info[1], "addSpecial"), parse = flag_of(info[2], "parseSpecial");
-    try {
-        return tokens_value(info.Env(), loaded_model()->tokenize(text, special, parse));
-    } catch (const Error& error) {
-        throw error_value(info.Env(), {error.code(), error.what()});
-    }
+    return with_errors(info.Env(),
+                       [&] { return tokens_value(info.Env(), loaded_model()->tokenize(text, special, parse)); });
 }
 
 Napi::Value EngineBinding::detokenize(const Napi::CallbackInfo& info) {
@@ -220,11 +217,7 @@ Napi::Value EngineBinding::prepare_text(const Napi::CallbackInfo& info) {
 
 void EngineBinding::submit(const Napi::CallbackInfo& info) {
     SubmitOptions options = submit_options_of(info[0]);
-    try {
-        engine_.submit(std::move(options));
-    } catch (const Error& error) {
-        throw error_value(info.Env(), {error.code(), error.what()});
-    }
+    with_errors(info.Env(), [&] { engine_.submit(std::move(options)); });
     begin_work(info.Env());
 }
 

@@ -57,18 +57,11 @@ static std::vector<Index::Change> changes_of(const Napi::Value& value) {
 
 // --- methods -------------------------------------------------------------------------------------------------------
 
-Index& IndexBinding::readable(Napi::Env env) const {
-    if (!shared_->readable) throw error_value(env, {"INTERNAL", "The index is not open."});
-    return shared_->index;
-}
-
-// What the index throws, as JavaScript's.
-template <class Work> static auto reading(Napi::Env env, Work work) {
-    try {
-        return work();
-    } catch (const Error& error) {
-        throw error_value(env, {error.code(), error.what()});
-    }
+template <class Work> auto IndexBinding::read(Napi::Env env, Work work) {
+    return with_errors(env, [&] {
+        if (!shared_->readable) throw Error("INTERNAL", "The index is not open.");
+        return work(shared_->index);
+    });
 }
 
 Napi::Value IndexBinding::open(const Napi::CallbackInfo& info) {
@@ -87,23 +80,23 @@ Napi::Value IndexBinding::open(const Napi::CallbackInfo& info) {
 }
 
 void IndexBinding::begin_reading(const Napi::CallbackInfo& info) {
-    reading(info.Env(), [&] { readable(info.Env()).begin_reading(); });
+    read(info.Env(), [](Index& index) { index.begin_reading(); });
 }
 
 void IndexBinding::end_reading(const Napi::CallbackInfo& info) {
-    reading(info.Env(), [&] { readable(info.Env()).end_reading(); });
+    read(info.Env(), [](Index& index) { index.end_reading(); });
 }
 
 Napi::Value IndexBinding::get(const Napi::CallbackInfo& info) {
     const std::string key = key_of(info[0]);
-    const Index::Value value = reading(info.Env(), [&] { return readable(info.Env()).get(key); });
+    const Index::Value value = read(info.Env(), [&](Index& index) { return index.get(key); });
     return value ? buffer_value(info.Env(), *value) : info.Env().Undefined();
 }
 
 Napi::Value IndexBinding::range(const Napi::CallbackInfo& info) {
     const std::string from = key_of(info[0]), below = key_of(info[1]);
     const auto limit = static_cast<size_t>(number_of(info[2], "limit"));
-    const auto entries = reading(info.Env(), [&] { return readable(info.Env()).range(from, below, limit); });
+    const auto entries = read(info.Env(), [&](Index& index) { return index.range(from, below, limit); });
     Napi::Array list = Napi::Array::New(info.Env(), entries.size());
     for (uint32_t i = 0; i < entries.size(); i++) {
         Napi::Array pair = Napi::Array::New(info.Env(), 2);

@@ -27,7 +27,8 @@ class IndexBinding : public Napi::ObjectWrap<IndexBinding> {
         Index index;
         bool readable = false; // of the JavaScript thread: not while it is opened or closed
     };
-    Index& readable(Napi::Env env) const;
+    // What the index throws becomes JavaScript's.
+    template <class Work> auto read(Napi::Env env, Work work);
 
     std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };

@@ -20,6 +20,14 @@ SubmitOptions submit_options_of(const Napi::Value& value);
 
 // An Error with an ErrorCode in `code`; lib/errors.ts makes a LlamaError of it.
 Napi::Error error_value(Napi::Env env, const Failure& failure);
+// What the work throws of ours, as that.
+template <class Work> auto with_errors(Napi::Env env, Work work) {
+    try {
+        return work();
+    } catch (const Error& error) {
+        throw error_value(env, {error.code(), error.what()});
+    }
+}
 Napi::Value texts_value(Napi::Env env, const std::vector<std::string>& texts);
 Napi::Value tokens_value(Napi::Env env, const Tokens& tokens);
 Napi::Value info_value(Napi::Env env, const EngineInfo& info);

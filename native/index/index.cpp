@@ -50,14 +50,14 @@ static const char* name_of(int code, int system_error) {
 
 class Index::Connection {
   public:
-    Connection(const std::string& path, int patience_ms) {
+    Connection(const std::string& path, int patience_ms, const char* setting_up) {
         const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
         try {
             check(sqlite3_open_v2(path.c_str(), &database_, flags, nullptr));
             // It opens what it may not write as well; and then there is no log.
             if (sqlite3_db_readonly(database_, "main") == 1) fail(SQLITE_READONLY);
             check(sqlite3_busy_timeout(database_, patience_ms));
-            set_up();
+            set_up(setting_up);
             for (int i = 0; i < statement_count; i++)
                 check(sqlite3_prepare_v3(database_, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &statements_[i], nullptr));
         } catch (...) {
@@ -115,6 +115,19 @@ class Index::Connection {
         return run.column(0);
     }
 
+    // On a full disk changes still have to be written: those that delete sessions, and so make room. So the log has room from
+    // the beginning, twice of what it takes before it is emptied into the file (wal_autocheckpoint, in pages of 4 KB), and keeps it.
+    static constexpr const char* to_write =
+        "PRAGMA journal_mode = WAL;"
+        "PRAGMA synchronous = FULL;" // a commit is on the disk when it returns
+        "PRAGMA fullfsync = 1;"      // on macOS too
+        "PRAGMA checkpoint_fullfsync = 1;"
+        "PRAGMA wal_autocheckpoint = 128;"
+        "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+        "INSERT OR IGNORE INTO entries VALUES (x'', zeroblob(1048576));"
+        "UPDATE entries SET value = x'' WHERE key = x'' AND length(value) > 0";
+    static constexpr const char* to_read = "PRAGMA query_only = 1";
+
   private:
     static constexpr const char* sql[statement_count] = {
         "BEGIN",
@@ -127,20 +140,8 @@ class Index::Connection {
         "DELETE FROM entries WHERE key = ?",
     };
 
-    // On a full disk changes still have to be written: those that delete sessions, and so make room. So the log has room from
-    // the beginning, twice of what it takes before it is emptied into the file (wal_autocheckpoint, in pages of 4 KB), and keeps it.
-    static constexpr const char* setting_up =
-        "PRAGMA journal_mode = WAL;"
-        "PRAGMA synchronous = FULL;" // a commit is on the disk when it returns
-        "PRAGMA fullfsync = 1;"      // on macOS too
-        "PRAGMA checkpoint_fullfsync = 1;"
-        "PRAGMA wal_autocheckpoint = 128;"
-        "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
-        "INSERT OR IGNORE INTO entries VALUES (x'', zeroblob(1048576));"
-        "UPDATE entries SET value = x'' WHERE key = x'' AND length(value) > 0";
-
     // The mode is changed with all of the file locked, and SQLite refuses at once where two wait for each other's end of that.
-    void set_up() {
+    void set_up(const char* setting_up) {
         int yes = 1;
         check(sqlite3_file_control(database_, "main", SQLITE_FCNTL_PERSIST_WAL, &yes));
         using Clock = std::chrono::steady_clock;
@@ -179,8 +180,8 @@ Index::~Index() = default;
 
 void Index::open(const std::string& path) {
     std::lock_guard<std::mutex> lock(writing_);
-    auto writer = std::make_unique<Connection>(path, writer_patience_ms);
-    reader_ = std::make_unique<Connection>(path, reader_patience_ms);
+    auto writer = std::make_unique<Connection>(path, writer_patience_ms, Connection::to_write);
+    reader_ = std::make_unique<Connection>(path, reader_patience_ms, Connection::to_read);
     writer_ = std::move(writer);
 }
 

@@ -54,8 +54,8 @@ class Index {
     void make(const std::vector<Change>& changes);
 
     // Two, as a connection serves one thread at a time: who reads does not wait while a commit reaches the disk.
-    std::unique_ptr<Connection> reader_, writer_;
-    std::mutex writing_; // and opening, closing
+    std::unique_ptr<Connection> writer_, reader_; // the last one to go empties the log: the writer
+    std::mutex writing_;                          // and opening, closing
 };
 
 } // namespace llama_sessions
