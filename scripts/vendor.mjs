@@ -6,9 +6,9 @@
 // not do: the bundle on npm holds a squash of its own.)
 import fs from 'node:fs';
 import path from 'node:path';
+import { inScratch, unpackFromNpm } from './parts/fetch.mjs';
 import { inRoot, megabytes, readJson, shown, sizeOf } from './parts/files.mjs';
-import { alive, locked } from './parts/lock.mjs';
-import { unpackFromNpm } from './parts/npm-pack.mjs';
+import { locked } from './parts/lock.mjs';
 import { cleanEnv, entry, Failure, run } from './parts/process.mjs';
 import { duration, progress } from './parts/progress.mjs';
 import { vendorSqlite } from './parts/sqlite.mjs';
@@ -98,22 +98,16 @@ async function verify(checkout, pin) {
 const wrongTree = (tree, pin) =>
   `refused: this is tree ${tree}, but vendor/llama.cpp.json pins ${pin.tree} for ${pin.name} ${pin.version}`;
 
-/** Everything happens in a folder beside the real one, which is swapped in at the very end. */
 async function fetchTree(pin) {
   const started = Date.now();
-  const scratch = inRoot('vendor', `.fetch-${process.pid}`);
-  removeLeftovers();
-  fs.mkdirSync(scratch, { recursive: true });
-  try {
+  await inScratch(async (scratch) => {
     const { route, bytes } = await tryRoutes(pin, scratch);
     swapIn(path.join(scratch, 'tree'), path.join(scratch, 'old'));
     console.log(
       `${shown(folder)} is now ${pin.name} ${pin.version}, tree ${pin.tree.slice(0, 12)} verified ` +
         `(${route}, ${megabytes(bytes)}, ${duration(Date.now() - started)}).`,
     );
-  } finally {
-    fs.rmSync(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 async function tryRoutes(pin, scratch) {
@@ -202,14 +196,6 @@ function remoteEnv() {
 function swapIn(tree, old) {
   if (fs.lstatSync(folder, { throwIfNoEntry: false })) fs.renameSync(folder, old);
   fs.renameSync(tree, folder);
-}
-
-/** What interrupted fetches left behind. */
-function removeLeftovers() {
-  for (const name of fs.readdirSync(inRoot('vendor'))) {
-    const pid = /^\.fetch-(\d+)$/.exec(name)?.[1];
-    if (pid && !alive(Number(pid))) fs.rmSync(inRoot('vendor', name), { recursive: true, force: true });
-  }
 }
 
 await entry(import.meta, () => vendor());

