@@ -7,6 +7,7 @@ import { PageFiles } from './pagefiles.js';
 import { addPage, dropPage, getPage } from './pages.js';
 import { deleteRecord, getRecord, listExpired, listRecords, putRecord } from './records.js';
 import type {
+  DeleteRecordOptions,
   ListedRecord,
   PutPageOptions,
   PutRecordOptions,
@@ -76,9 +77,11 @@ export class DirectoryStore implements SessionStore {
     });
   }
 
-  deleteRecord(id: string): Promise<boolean> {
+  deleteRecord(id: string, options: DeleteRecordOptions = {}): Promise<boolean> {
     return this.#call('delete a session record', async () => {
-      const { deleted, files } = await this.#ledger.change((draft) => deleteRecord(draft, id));
+      const { deleted, files } = await this.#ledger.change((draft) =>
+        deleteRecord(draft, id, options, this.#claims.owner),
+      );
       await this.#files.remove(files);
       return deleted;
     });

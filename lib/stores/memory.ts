@@ -1,5 +1,12 @@
 import { conflict } from './rules.js';
-import type { ListedRecord, PutRecordOptions, RecordFilter, SessionStore, StoredRecord } from './store.js';
+import type {
+  DeleteRecordOptions,
+  ListedRecord,
+  PutRecordOptions,
+  RecordFilter,
+  SessionStore,
+  StoredRecord,
+} from './store.js';
 
 const PAGE_BYTES = 2 ** 30;
 
@@ -50,8 +57,12 @@ export class MemoryStore implements SessionStore {
     return Promise.resolve(record.version);
   }
 
-  deleteRecord(id: string): Promise<boolean> {
-    this.#giveUp(this.#records.get(id));
+  deleteRecord(id: string, { expected }: DeleteRecordOptions = {}): Promise<boolean> {
+    const record = this.#records.get(id);
+    if (record !== undefined && expected !== undefined && record.version !== expected) {
+      return Promise.reject(conflict(expected, record.version));
+    }
+    this.#giveUp(record);
     return Promise.resolve(this.#records.delete(id));
   }
 

@@ -1,7 +1,7 @@
 import { checkClaim, tooLong } from './owners.js';
 import { nameOnePage, unnamePage } from './pages.js';
 import { conflict } from './rules.js';
-import type { ListedRecord, PutRecordOptions, RecordFilter, StoredRecord } from './store.js';
+import type { DeleteRecordOptions, ListedRecord, PutRecordOptions, RecordFilter, StoredRecord } from './store.js';
 import {
   afterAll,
   expiredBy,
@@ -52,10 +52,22 @@ export function putRecord(
   return { version, files: namePages(draft, id, new Set(options.pages?.map(pageHash))) };
 }
 
-/** @returns whether there was one, and the files of pages that nothing names any more */
-export function deleteRecord(draft: Draft, id: string): { deleted: boolean; files: string[] } {
+/**
+ * @returns whether there was one, and the files of pages that nothing names any more
+ * @throws LlamaError SESSION_CONFLICT
+ */
+export function deleteRecord(
+  draft: Draft,
+  id: string,
+  { expected }: DeleteRecordOptions,
+  owner: string,
+): { deleted: boolean; files: string[] } {
   const before = getListed(draft, id);
   if (before === undefined) return { deleted: false, files: [] };
+  if (expected !== undefined) {
+    checkClaim(draft, id, owner);
+    if (before.version !== expected) throw conflict(expected, before.version);
+  }
   draft.remove(keys.listed(id));
   draft.remove(keys.bytes(id));
   if (before.expiresAt !== undefined) draft.remove(keys.expiry(before.expiresAt, id));

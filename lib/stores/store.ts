@@ -39,6 +39,12 @@ export interface PutRecordOptions {
   durability?: Durability;
 }
 
+/** How to delete a record. */
+export interface DeleteRecordOptions {
+  /** The version that the caller has read. Default: whichever is stored, whoever has claimed the session. */
+  expected?: number;
+}
+
 /** Which records to list. */
 export interface RecordFilter {
   /** Ids that start with it. */
@@ -71,8 +77,14 @@ export interface SessionStore {
    */
   putRecord(id: string, bytes: Uint8Array, options: PutRecordOptions): Promise<number>;
 
-  /** Its pages go with it, unless another record names them. True when there was one. */
-  deleteRecord(id: string): Promise<boolean>;
+  /**
+   * Its pages go with it, unless another record names them. With `expected`, atomically against every other process on this
+   * store, as `putRecord`: who deletes what he has read (as it had expired, say) must not take what somebody has written since.
+   * @returns whether there was one
+   * @throws LlamaError SESSION_CONFLICT when another version than `expected` is stored, or somebody else has claimed that
+   * session; nothing was changed then. Never without `expected`.
+   */
+  deleteRecord(id: string, options?: DeleteRecordOptions): Promise<boolean>;
 
   /**
    * Records in ascending order of their ids (by UTF-16 unit, JavaScript's `<`). What is written or deleted meanwhile may

@@ -23,7 +23,7 @@ export function typedStore(store: SessionStore): SessionStore {
   const typed: SessionStore = {
     getRecord: (id) => call('getRecord', () => store.getRecord(id)),
     putRecord: (id, bytes, options) => call('putRecord', () => store.putRecord(id, bytes, options)),
-    deleteRecord: (id) => call('deleteRecord', () => store.deleteRecord(id)),
+    deleteRecord: (id, options) => call('deleteRecord', () => store.deleteRecord(id, options)),
     async *listRecords(filter) {
       try {
         yield* store.listRecords(filter);

@@ -195,7 +195,7 @@ test('a store without pages', async () => {
   const store: SessionStore = {
     getRecord: (id) => memory.getRecord(id),
     putRecord: (id, bytes, options) => memory.putRecord(id, bytes, options),
-    deleteRecord: (id) => memory.deleteRecord(id),
+    deleteRecord: (id, options) => memory.deleteRecord(id, options),
     listRecords: (filter) => memory.listRecords(filter),
   };
   const model = await loadRecall({ store });

@@ -19,6 +19,21 @@ export function claimTests(at: StoreUnderTest): void {
       expect(await other.putRecord('b', text('another'), { expected: 0 })).toBe(1);
     });
 
+    test('only who has claimed it deletes the version that he has read', async () => {
+      const other = await at.reopened();
+      if (at.store.claim === undefined || other === at.store) return;
+      await at.store.putRecord('a', text('one'), { expected: 0, expiresAt: 5 });
+      await other.claim?.('a', true);
+      await conflicts(at.store.deleteRecord('a', { expected: 1 }));
+      expect(plain(await other.getRecord('a'))).toEqual({ version: 1, bytes: 'one', expiresAt: 5 });
+      // Nothing to take is no conflict; and who doesn't say what he has read is not asked.
+      expect(await at.store.deleteRecord('b', { expected: 1 })).toBe(false);
+      expect(await other.deleteRecord('a', { expected: 1 })).toBe(true);
+      expect(await at.store.deleteRecord('a', { expected: 1 })).toBe(false);
+      await other.putRecord('a', text('new'), { expected: 0 });
+      expect(await at.store.deleteRecord('a')).toBe(true);
+    });
+
     test('a claim comes before the record', async () => {
       const other = await at.reopened();
       if (at.store.claim === undefined || other === at.store) return;

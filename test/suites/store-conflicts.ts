@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { SessionStore } from '../../lib/stores/store.js';
-import { expectCode, expectCodeOf, plain, text, type StoreUnderTest } from './store-values.js';
+import { all, expectCode, expectCodeOf, name, plain, text, type StoreUnderTest } from './store-values.js';
 
 /** Writers that compete. */
 export function conflictTests(at: StoreUnderTest): void {
@@ -17,6 +17,55 @@ export function conflictTests(at: StoreUnderTest): void {
       const before = plain(await at.store.getRecord('a'));
       await expectCode(at.store.putRecord('a', text('wrong'), { expected }), 'SESSION_CONFLICT');
       expect(plain(await at.store.getRecord('a'))).toEqual(before);
+    });
+
+    test.each([
+      ['an older version', 3, 2],
+      ['a version that is not there yet', 3, 4],
+      ['no record', 1, 0],
+    ])('a delete that expects %s: SESSION_CONFLICT, and nothing changes', async (_, stored, expected) => {
+      for (let version = 0; version < stored; version++) {
+        await at.store.putRecord('a', text(`v${String(version + 1)}`), { expected: version, expiresAt: 5 });
+      }
+      await expectCode(at.store.deleteRecord('a', { expected }), 'SESSION_CONFLICT');
+      const record = { version: stored, bytes: `v${String(stored)}`, expiresAt: 5 };
+      expect(plain(await (await at.reopened()).getRecord('a'))).toEqual(record);
+      expect((await all(at.store)).map(({ id }) => id)).toEqual(['a']);
+    });
+
+    test('a delete that expects the version that is stored takes it; where none is there is nothing to take', async () => {
+      expect(await at.store.deleteRecord('a', { expected: 0 })).toBe(false);
+      expect(await at.store.deleteRecord('a', { expected: 1 })).toBe(false);
+      await at.store.putRecord('a', text('one'), { expected: 0 });
+      await (await at.reopened()).putRecord('a', text('two'), { expected: 1 });
+      expect(await at.store.deleteRecord('a', { expected: 2 })).toBe(true);
+      expect(await at.store.deleteRecord('a', { expected: 2 })).toBe(false);
+      expect(await (await at.reopened()).getRecord('a')).toBeUndefined();
+    });
+
+    test('a delete that conflicts gives up no page', async () => {
+      await name(at.store, 'a', 'p');
+      if ((await at.store.putPage?.('p', text('page'))) !== true) return;
+      await expectCode(at.store.deleteRecord('a', { expected: 2 }), 'SESSION_CONFLICT');
+      expect(await at.store.getPage?.('p')).toEqual(text('page'));
+    });
+
+    test('of a write and a delete of the same version exactly one happens', async () => {
+      const other = await at.reopened();
+      for (let round = 0; round < 8; round++) {
+        const id = String(round);
+        await at.store.putRecord(id, text('one'), { expected: 0 });
+        const [written, deleted] = await Promise.allSettled(
+          round % 2 === 0
+            ? [at.store.putRecord(id, text('two'), { expected: 1 }), other.deleteRecord(id, { expected: 1 })]
+            : [other.deleteRecord(id, { expected: 1 }), at.store.putRecord(id, text('two'), { expected: 1 })].reverse(),
+        );
+        expect([written?.status, deleted?.status].sort()).toEqual(['fulfilled', 'rejected']);
+        for (const each of [written, deleted]) {
+          if (each?.status === 'rejected') expectCodeOf(each.reason, 'SESSION_CONFLICT');
+        }
+        expect((await at.store.getRecord(id))?.version).toBe(written?.status === 'fulfilled' ? 2 : undefined);
+      }
     });
 
     test('of two openers the slower one gets the conflict, and can go on after reading', async () => {
