@@ -23,13 +23,17 @@ export class Generation implements Operation {
   readonly #sentAt = performance.now();
   /** Why it ends before its time: an error rejects the turn, 'cancelled' resolves it. */
   #stopped: Error | 'cancelled' | undefined;
+  #onStopped: () => void = () => undefined;
   /** Where it is: in the queue, or in the engine. */
   #waiting: Waiting | undefined;
   #request: number | undefined;
   #unwatch: () => void = () => undefined;
   #text = '';
   #generated: number[] = [];
-  /** Messages that had to go for it. */
+  /** It has left the queue. */
+  #admitted = false;
+  /** Messages that have to go for it, and those that have gone. */
+  #dropping: Message[] = [];
   #dropped: Message[] = [];
 
   constructor(host: Host, conversation: Conversation, input: TurnInput, options: ResolvedTurnOptions) {
@@ -63,6 +67,7 @@ export class Generation implements Operation {
   stop(why: Error | 'cancelled'): void {
     if (this.#stopped !== undefined || this.#source.ended) return;
     this.#stopped = why;
+    this.#onStopped();
     if (this.#waiting !== undefined && this.#host.removeTurn(this.#waiting)) this.#endUnspoken();
     else if (this.#request !== undefined) this.#host.engine.cancel(this.#request);
     // Else it is on its way into the engine, and looks once more before it enters.
@@ -78,26 +83,26 @@ export class Generation implements Operation {
   }
 
   async run(): Promise<void> {
-    const admittedAt = performance.now();
-    this.#conversation.change(() => (this.#conversation.running = true));
+    this.#admitted = true;
     try {
-      await this.#go(admittedAt);
+      // First of all: who hears that it runs may send elsewhere, and would be given the sequence.
+      const sequence = this.#host.residency.seat(this.#conversation.kv);
+      this.#conversation.change(() => (this.#conversation.running = true));
+      await this.#go(sequence, performance.now());
     } catch (error) {
       this.#reject(error as Error);
-    } finally {
-      this.#conversation.change(() => (this.#conversation.running = false));
     }
   }
 
-  async #go(admittedAt: number): Promise<void> {
+  async #go(sequence: number, admittedAt: number): Promise<void> {
     const { residency } = this.#host;
     const { kv } = this.#conversation;
-    const sequence = residency.seat(kv);
     let kvHolds: Int32Array | undefined;
     try {
       const prompt = await this.#prompt();
       const preparedAt = performance.now();
-      if (this.#stopped === undefined) await residency.restore(kv, prompt);
+      const stopped = new Promise<void>((resolve) => (this.#onStopped = resolve));
+      if (this.#stopped === undefined) await residency.restore(kv, prompt, stopped);
       // Read through a call: it may have changed during the awaits above, which the compiler can't know.
       if (this.#isStopped()) {
         this.#endUnspoken();
@@ -139,7 +144,7 @@ export class Generation implements Operation {
     const prompt = await render(0);
     if (settings.overflow !== 'dropOldest') return prompt;
     const shortened = await shorten(prompt, messages, render, info.sessionTokens, this.#options.maxTokens);
-    this.#dropped = messages.slice(systemMessages(messages), shortened.first);
+    this.#dropping = messages.slice(systemMessages(messages), shortened.first);
     return shortened.prompt;
   }
 
@@ -168,6 +173,7 @@ export class Generation implements Operation {
     // A turn that came to nothing leaves the conversation as it was.
     if (!interrupted || this.#text !== '') {
       this.#conversation.add(this.#outcome(tokens, end.kvTokens, interrupted));
+      this.#dropped = this.#dropping; // nobody else has them now
       await keepRecord(this.#host, this.#conversation);
     }
     if (failure !== undefined || end.reason === 'error') {
@@ -180,7 +186,7 @@ export class Generation implements Operation {
   }
 
   #outcome(tokens: Int32Array, kvTokens: number, interrupted: boolean): TurnOutcome {
-    const kept = { tokens, kvTokens, dropped: this.#dropped.length };
+    const kept = { tokens, kvTokens, dropped: this.#dropping.length };
     if (!('messages' in this.#input)) return { ...kept, messages: [] };
     const answer: Message = { role: 'assistant', content: this.#text, ...(interrupted && { interrupted }) };
     return { ...kept, messages: [...this.#input.messages, answer] };
@@ -202,18 +208,18 @@ export class Generation implements Operation {
     counters.turns++;
     if (finishReason === 'cancelled') counters.cancelledTurns++;
     const reply = { text: this.#text, finishReason, usage, timings, dropped: this.#dropped };
-    this.#leave();
     this.#source.resolve(reply);
     this.#conversation.events.emit('turn', reply);
+    this.#leave();
   }
 
   #reject(why: Error): void {
     if (this.#source.ended) return;
     const error = why instanceof AbortError ? new AbortError(this.#text, why.cause) : why;
     this.#host.counters.failedTurns++;
-    this.#leave();
     this.#source.reject(error);
     this.#conversation.events.emit('error', error);
+    this.#leave();
   }
 
   #watch(): void {
@@ -237,9 +243,13 @@ export class Generation implements Operation {
     };
   }
 
+  /** Before anybody who waits for the turn goes on. */
   #leave(): void {
     this.#unwatch();
-    this.#conversation.change(() => this.#conversation.generations.delete(this));
+    this.#conversation.change(() => {
+      this.#conversation.generations.delete(this);
+      if (this.#admitted) this.#conversation.running = false;
+    });
   }
 
   #isStopped(): boolean {

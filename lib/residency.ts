@@ -88,9 +88,12 @@ export class Residency {
     return kv.sequence;
   }
 
-  /** Brings back what a turn with this prompt can use, for a seated session: of its own KV, and of others' that began alike. */
-  restore(kv: SessionKv, prompt: Int32Array): Promise<void> {
-    return this.#restore.bringBack(kv, prompt);
+  /**
+   * Brings back what a turn with this prompt can use, for a seated session: of its own KV, and of others' that began alike.
+   * @param stopped settles when it is not wanted any more: no store is waited for then
+   */
+  restore(kv: SessionKv, prompt: Int32Array, stopped: Promise<void>): Promise<void> {
+    return this.#restore.bringBack(kv, prompt, stopped);
   }
 
   /** The turn is over. @param tokens what the KV holds now; absent: as before */

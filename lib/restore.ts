@@ -44,7 +44,7 @@ export class Restore {
   }
 
   /** What a turn with this prompt can use, for a seated session: of its own KV, and of others' that began alike. */
-  async bringBack(kv: SessionKv, prompt: Int32Array): Promise<void> {
+  async bringBack(kv: SessionKv, prompt: Int32Array, stopped: Promise<void>): Promise<void> {
     const { sequence } = kv;
     if (sequence === undefined) return;
     const began = performance.now();
@@ -57,7 +57,7 @@ export class Restore {
         held = await this.#engine.adoptPrefix(sequence, prompt);
         wanted = this.#wanted(kv, prompt, held);
       }
-      if (wanted.pages.length > 0) held = await this.#restore(sequence, wanted, held);
+      if (wanted.pages.length > 0) held = await this.#restore(sequence, wanted, held, stopped);
       this.counters.restoreMs += performance.now() - began;
     }
     kv.tokens = wanted.tokens.subarray(0, held);
@@ -97,7 +97,7 @@ export class Restore {
   }
 
   /** @returns how many tokens the sequence holds then */
-  async #restore(sequence: number, { pages, tokens }: Wanted, held: number): Promise<number> {
+  async #restore(sequence: number, { pages, tokens }: Wanted, held: number, stopped: Promise<void>): Promise<number> {
     const last = pages.at(-1)?.to ?? held;
     const count: Record<PageTier, number> = { ram: 0, store: 0 };
     for (const page of pages) count[this.#tiers.locate(page.key) ?? 'store']++;
@@ -111,8 +111,8 @@ export class Restore {
     for (const [i, page] of pages.entries()) {
       while (reads.length < Math.min(pages.length, i + READ_AHEAD))
         reads.push(this.#tiers.get(pages[reads.length] as Page));
-      const found = await reads[i];
-      if (found === undefined) break;
+      const found = await Promise.race([reads[i], stopped]);
+      if (!found) break;
       const covered = tokens.subarray(page.from, page.to);
       // An engine that can't (it was closed, say) has refused: the turn will be told.
       const done = this.#engine.importKv(sequence, page.from, covered, found.kv, found.ours).catch(() => false);

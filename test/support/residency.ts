@@ -45,13 +45,16 @@ export function makePlace({
     residency,
     speak: async (kv, prompt, kept = prompt) => {
       const sequence = residency.seat(kv);
-      await residency.restore(kv, prompt);
+      await residency.restore(kv, prompt, never);
       const held = engine.compute(sequence, kept);
       residency.release(kv, kept);
       return Math.min(held, prompt.length);
     },
   };
 }
+
+/** Nobody stops it. */
+export const never: Promise<void> = new Promise(() => undefined);
 
 /** So many tokens; the first `common` are the same for every `voice`. */
 export function say(length: number, voice: number = 0, common: number = 0): Int32Array {

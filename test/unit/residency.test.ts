@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SessionKv } from '../../lib/residency.js';
 import { until, within } from '../support/deadline.js';
-import { makePlace, PAGE, say } from '../support/residency.js';
+import { makePlace, PAGE, say, never } from '../support/residency.js';
 import { tick } from '../support/turns.js';
 
 describe('who has a sequence', () => {
@@ -76,7 +76,7 @@ describe('who has a sequence', () => {
     const a = new SessionKv();
     a.onParked = () => expect.unreachable();
     residency.seat(a);
-    await residency.restore(a, say(40));
+    await residency.restore(a, say(40), never);
     residency.release(a);
     engine.taken();
     await residency.park(a);

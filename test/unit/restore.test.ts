@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SessionKv } from '../../lib/residency.js';
 import { until, within } from '../support/deadline.js';
-import { makePlace, PAGE, parked, say, type Place } from '../support/residency.js';
+import { makePlace, PAGE, parked, say, type Place, never } from '../support/residency.js';
 import { tick } from '../support/turns.js';
 
 /** From now on its pages are in the store alone. */
@@ -166,7 +166,7 @@ describe('bringing KV back', () => {
     const { residency, engine } = place;
     engine.refusesFrom = 0;
     const sequence = residency.seat(a);
-    await residency.restore(a, say(4 * PAGE));
+    await residency.restore(a, say(4 * PAGE), never);
     expect(a.tokens.length).toBe(2 * PAGE);
     expect(engine.compute(sequence, a.tokens)).toBe(2 * PAGE);
   });
@@ -175,7 +175,7 @@ describe('bringing KV back', () => {
     const { residency, engine, ...place } = makePlace();
     const a = await parked({ residency, engine, ...place }, say(4 * PAGE));
     residency.seat(a);
-    await residency.restore(a, say(3 * PAGE, 2, 2 * PAGE));
+    await residency.restore(a, say(3 * PAGE, 2, 2 * PAGE), never);
     residency.release(a);
     expect([a.tokens, residency.tierOf(a)]).toEqual([say(2 * PAGE), 'device']);
     engine.taken();
@@ -278,7 +278,7 @@ describe('KV is only ever taken for that of its own tokens', () => {
           else if (name === 'delete') residency.delete(kv);
           else if (name === 'stop') {
             residency.seat(kv);
-            await residency.restore(kv, say(length, voice, 16));
+            await residency.restore(kv, say(length, voice, 16), never);
             residency.release(kv);
           } else if (name === 'fork' && voice !== session) {
             residency.drop(kvs[voice]!);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SessionKv } from '../../lib/residency.js';
-import { makePlace, parked, say, type Place } from '../support/residency.js';
+import { makePlace, parked, say, type Place, never } from '../support/residency.js';
 
 describe('where KV can be taken as a whole only', () => {
   const sizes = (place: Place): string[] => place.engine.taken().filter((command) => !command.startsWith('compute'));
@@ -29,7 +29,7 @@ describe('where KV can be taken as a whole only', () => {
     const { residency, ...place } = makePlace({ pages: false });
     const a = await parked({ residency, ...place }, say(100));
     residency.seat(a);
-    await residency.restore(a, say(120, 2, 60));
+    await residency.restore(a, say(120, 2, 60), never);
     residency.release(a);
     expect([a.tokens, residency.tierOf(a)]).toEqual([say(100), 'device']);
     await residency.park(a);
