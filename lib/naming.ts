@@ -12,6 +12,7 @@ export class Naming {
   constructor(names: PageNames, tiers: PageTiers) {
     this.#names = names;
     this.#tiers = tiers;
+    tiers.isNamed = (key) => this.isNamed(key);
   }
 
   isNamed(key: string): boolean {

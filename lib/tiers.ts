@@ -63,10 +63,12 @@ export class PageTiers {
   readonly #store: SessionStore;
   /** Pages on their way into RAM, from the device or the store. */
   readonly #arriving = new Map<string, Promise<FoundPage | undefined>>();
-  /** Pages that the store is believed to have. */
-  readonly #stored = new Set<string>();
+  /** Pages that the store is believed to have, and whether they survive a power failure, as far as is known here. */
+  readonly #stored = new Map<string, boolean>();
   /** Pages that wait for the store, in order. */
   readonly #unwritten = new Map<string, Unwritten>();
+  /** Whether a session of this process names it. */
+  isNamed: (key: string) => boolean = () => true;
   #heldBytes = 0;
   #writers = 0;
   #onWritten: (() => void)[] = [];
@@ -94,9 +96,14 @@ export class PageTiers {
     return this.#stored.has(key);
   }
 
+  /** Whether the store has it as `save()` would write it. */
+  isDurable(key: string, durability: Durability): boolean {
+    return this.#stored.get(key) === true || (durability === 'none' && this.#stored.has(key));
+  }
+
   /** A record says that the store may have these. */
   presume(pages: readonly Page[]): void {
-    if (this.keepsPages) for (const { key } of pages) this.#stored.add(key);
+    if (this.keepsPages) for (const { key } of pages) this.#believe(key);
   }
 
   /**
@@ -162,12 +169,12 @@ export class PageTiers {
   }
 
   /**
-   * Writes a page now, unless the store has it.
+   * Writes a page now, unless the store has it and it is as durable.
    * @throws LlamaError STORE_FAILED
    */
   async save(page: Page, kv: Uint8Array, durability: Durability): Promise<void> {
     await this.#unwritten.get(page.key)?.writing;
-    if (!this.#stored.has(page.key)) await this.#write(page.key, kv, durability);
+    if (!this.isDurable(page.key, durability)) await this.#write(page.key, kv, durability);
   }
 
   /** Settles when nothing waits for the store. */
@@ -209,7 +216,7 @@ export class PageTiers {
       const bytes = await this.#store.getPage(key);
       const page = bytes && (await decodePage(bytes, key));
       if (page !== undefined && 'kv' in page) {
-        this.#stored.add(key);
+        this.#believe(key);
         return { kv: page.kv, tier: 'store', ours: false };
       }
       if (page !== undefined) await this.discard(key);
@@ -242,14 +249,22 @@ export class PageTiers {
   async #write(key: string, kv: Uint8Array, durability: Durability): Promise<void> {
     try {
       const header = await pageHeader(key, kv);
+      const before = this.#stored.has(key);
       if ((await this.#store.putPage?.(key, [header, kv], { durability })) !== true) return;
-      this.#stored.add(key);
+      // Whoever named it may have ended meanwhile: nobody would forget it again.
+      if (this.isNamed(key)) this.#stored.set(key, durability !== 'none');
+      if (before) return; // and has only been synced
       this.counters.storeWrites++;
       this.counters.storeWriteBytes += header.byteLength + kv.byteLength;
     } catch (error) {
       this.counters.storeFailures++;
       throw error;
     }
+  }
+
+  /** Somebody else wrote it: what it lacks of durability is his. */
+  #believe(key: string): void {
+    if (!this.#stored.has(key)) this.#stored.set(key, true);
   }
 
   /** What RAM gives up before it is written is kept for a while: the store may be slower than sessions are parked. */

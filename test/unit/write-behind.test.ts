@@ -139,7 +139,7 @@ describe('save()', () => {
     expect([tiers.isStored(a.key), tiers.counters.storeWrites]).toEqual([true, 2]);
   });
 
-  test('what is being written behind, and what waits for it, is written once', async () => {
+  test('what is being written behind is made as durable afterwards; what waits for it is written once', async () => {
     const { store, tiers } = makeTiers();
     store.writes.close();
     for (const { key } of [a, b, c]) tiers.writeBehind(key, kv());
@@ -150,8 +150,32 @@ describe('save()', () => {
     await within('saving', saved);
     await within('the rest', tiers.written());
     expect(store.calls.slice(0, 2).toSorted()).toEqual([`put ${a.key} none`, `put ${b.key} none`]);
-    expect(store.calls.slice(2)).toEqual([`put ${c.key} always`]);
+    expect(store.calls.slice(2).toSorted()).toEqual([`put ${a.key} always`, `put ${c.key} always`]);
     expect(tiers.counters.storeWrites).toBe(3);
+  });
+
+  test('what was written behind is made as durable as is asked for, once, and counts once', async () => {
+    const { store, tiers } = makeTiers();
+    tiers.writeBehind(a.key, kv());
+    await within('writing', tiers.written());
+    await tiers.save(a, kv(), 'none');
+    expect(store.calls).toEqual([`put ${a.key} none`]);
+    await tiers.save(a, kv(), 'always');
+    await tiers.save(a, kv(), 'always');
+    expect(store.calls).toEqual([`put ${a.key} none`, `put ${a.key} always`]);
+    expect(tiers.counters.storeWrites).toBe(1);
+  });
+
+  test('of a page that no session names any more when it is written, nothing is remembered', async () => {
+    const { store, tiers } = makeTiers();
+    store.writes.close();
+    tiers.writeBehind(a.key, kv());
+    await until('it is being written', () => store.writes.waiting === 1);
+    tiers.isNamed = () => false; // its session was closed
+    tiers.unname(a.key);
+    store.writes.open();
+    await within('writing', tiers.written());
+    expect([store.pages.has(a.key), tiers.isStored(a.key)]).toEqual([true, false]);
   });
 
   test('what could not be written behind is written now', async () => {
