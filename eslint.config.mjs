@@ -7,7 +7,7 @@ import tseslint from 'typescript-eslint';
 const floors = [
   ['binding', 'queue', 'stores/.*'],
   ['engine', 'backends', 'host', 'residency', 'exportfile', 'keeping'],
-  ['turn', 'generation', 'conversation', 'session', 'model'],
+  ['turn', 'generation', 'conversation', 'session', 'opening', 'model'],
   ['load', 'facts', 'doctor', 'index'],
   ['server(/.*)?', 'cli(/.*)?'],
 ];

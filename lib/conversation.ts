@@ -1,4 +1,5 @@
 import { Emitter } from './emitter.js';
+import type { LlamaError } from './errors.js';
 import { resolveResumeOptions, type ResolvedSessionOptions, type SessionSettings } from './options.js';
 import { systemMessages } from './overflow.js';
 import type { SessionRecord } from './record.js';
@@ -54,9 +55,11 @@ export class Conversation {
   closed = false;
   /** Set by closing; settles when nothing of it runs any more. */
   closing: Promise<void> | undefined;
-  /** About to be deleted, or overtaken by another process: nothing of it is to be written any more. */
-  doomed = false;
-  /** Another process has written the session since it was read here. Told to who can close it. */
+  /** About to be deleted: nothing of it is to be written any more. */
+  deleted = false;
+  /** Another process has written the session since it was read here: nothing of it can be written any more. */
+  conflict: LlamaError | undefined;
+  /** Told to who can close it. */
   onOvertaken: () => void = () => undefined;
 
   constructor(options: ResolvedSessionOptions, createdAt: number = Date.now()) {
@@ -156,8 +159,8 @@ export class Conversation {
   }
 
   /** The other's word counts: this one ends, so that resuming gives what the store has. */
-  overtaken(): void {
-    this.doomed = true;
+  overtaken(conflict: LlamaError): void {
+    this.conflict = conflict;
     this.onOvertaken();
   }
 

@@ -1,25 +1,26 @@
 import type { Conversation } from './conversation.js';
 import type { Host } from './host.js';
 
-/** Deleted in one sweep at most; the others are found by the next. */
+/** Asked for at once. */
 const SWEPT_AT_ONCE = 256;
 /** When an idle session is told that it will expire: so long before, or this part of its ttl. */
 const WARNING_MS = 60_000;
 const WARNING_PART = 0.1;
 
-/** How sessions are deleted: one that is open here, and one that the store keeps. */
+/** How sessions are deleted. */
 export interface Remover {
-  open(host: Host, conversation: Conversation): Promise<unknown>;
+  /** One that is open here; tells its listeners how it went. */
+  open(host: Host, conversation: Conversation): Promise<void>;
+  /** One that the store keeps. */
   stored(host: Host, id: string): Promise<unknown>;
 }
 
-/** Deletes a session whose `ttlMs` has passed while it was idle, after an 'expiring' and an 'expired' event. */
+/** Deletes a session whose `ttlMs` has passed while it was idle. Its listeners hear 'expiring' before. */
 export function expireIdle(host: Host, conversation: Conversation, remove: Remover): void {
   const { expiresAt, settings, events } = conversation;
   if (expiresAt === undefined || conversation.state !== 'idle') return;
   const left = expiresAt - Date.now();
   if (left <= 0) {
-    events.emit('expired', {});
     remove.open(host, conversation).catch((error: unknown) => {
       events.emit('error', error as Error);
     });
@@ -34,13 +35,27 @@ export function expireIdle(host: Host, conversation: Conversation, remove: Remov
 
 /** Deletes sessions that the store keeps past their time. What can't be deleted now is found again by the next sweep. */
 export async function sweepExpired(host: Host, remove: Remover): Promise<void> {
-  const ids = (await host.store.listExpired?.(Date.now(), SWEPT_AT_ONCE).catch(() => [])) ?? [];
-  for (const id of ids) {
-    // What is open here, or about to be, ends by expireIdle().
-    if (host.closed || host.open.has(id) || host.opening.has(id)) continue;
-    const removing = remove.stored(host, id).catch(() => undefined);
-    host.opening.set(id, removing);
-    await removing;
-    host.opening.delete(id);
+  const seen = new Set<string>();
+  let left = 0; // that can't be deleted: they come first again
+  for (;;) {
+    const ids = (await host.store.listExpired?.(Date.now(), left + SWEPT_AT_ONCE).catch(() => [])) ?? [];
+    const found = ids.filter((id) => !seen.has(id));
+    for (const id of found) {
+      if (host.closed) return;
+      seen.add(id);
+      if (!(await sweepOne(host, remove, id))) left++;
+    }
+    if (found.length < SWEPT_AT_ONCE) return;
+  }
+}
+
+/** @returns whether it has gone */
+async function sweepOne(host: Host, remove: Remover, id: string): Promise<boolean> {
+  if (host.isOpenAnywhere(id)) return false; // it ends by expireIdle()
+  try {
+    await host.exclusively(id, () => remove.stored(host, id));
+    return true;
+  } catch {
+    return false;
   }
 }

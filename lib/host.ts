@@ -31,6 +31,9 @@ export interface TurnCounters {
 
 export type Waiting = QueueEntry<Operation, Conversation>;
 
+/** The models of a store object. Weak: a model that is dropped without close() is collected. */
+const hostsOf = new WeakMap<SessionStore, readonly WeakRef<Host>[]>();
+
 /** What the sessions of one model share: the engine, who may use it when, and where records go. */
 export class Host {
   readonly engine: Engine;
@@ -43,8 +46,8 @@ export class Host {
   readonly idleMs: number;
   /** Every session that is open in this process, by id. */
   readonly open: Map<string, Conversation> = new Map();
-  /** Sessions on their way into `open`, or out of the store, by id: whoever wants one of them waits. */
-  readonly opening: Map<string, Promise<unknown>> = new Map();
+  /** Sessions on their way into `open`, or out of the store, by id. */
+  readonly #moving = new Map<string, Promise<unknown>>();
   readonly counters: TurnCounters = { turns: 0, cancelledTurns: 0, failedTurns: 0, corruptRecords: 0 };
   readonly #queue: TurnQueue<Operation, Conversation>;
   #running = 0;
@@ -70,6 +73,8 @@ export class Host {
     this.durability = parts.durability;
     this.idleMs = parts.idleMs;
     this.#queue = new TurnQueue({ limit: parts.maxQueued });
+    const sharing = [...(hostsOf.get(parts.store) ?? [])].filter((host) => host.deref()?.closed === false);
+    hostsOf.set(parts.store, [...sharing, new WeakRef(this)]);
     parts.residency.onRoom = () => {
       this.#pump();
     };
@@ -106,6 +111,36 @@ export class Host {
     });
   }
 
+  /**
+   * Opens or removes the session of that id: one who does so at a time. A session's own operation must not wait here for its own id:
+   * who removes a session waits for its operations.
+   * @throws LlamaError MODEL_CLOSED
+   */
+  async exclusively<T>(id: string, work: () => Promise<T>): Promise<T> {
+    for (let other = this.#moving.get(id); other !== undefined; other = this.#moving.get(id)) {
+      await other.catch(() => undefined);
+    }
+    this.checkNotClosed();
+    const working = work();
+    this.#moving.set(id, working);
+    try {
+      return await working;
+    } finally {
+      this.#moving.delete(id);
+    }
+  }
+
+  /** Resolves when nobody opens or removes a session. */
+  async settled(): Promise<void> {
+    while (this.#moving.size > 0) await Promise.allSettled(this.#moving.values());
+  }
+
+  /** Whether a model has it open that shares this store object: to the store they are one, whose claims hold for both. */
+  isOpenAnywhere(id: string): boolean {
+    const hosts = (hostsOf.get(this.store) ?? []).map((host) => host.deref());
+    return hosts.some((host) => host !== undefined && (host.open.has(id) || host.#moving.has(id)));
+  }
+
   /** @throws LlamaError MODEL_CLOSED */
   checkNotClosed(): void {
     if (this.closed) throw modelClosed();
@@ -117,10 +152,9 @@ export class Host {
     if (conversation.closed) throw sessionClosed(conversation.id);
   }
 
-  /** Refuses what waits, of one session or of all. */
-  refuseWaiting(error: Error, conversation?: Conversation): void {
+  /** Refuses all that waits. */
+  refuseWaiting(error: Error): void {
     for (const entry of this.#queue) {
-      if (conversation !== undefined && entry.key !== conversation) continue;
       if (this.#queue.remove(entry)) entry.value.refuse(error);
     }
   }

@@ -12,8 +12,10 @@ import { commonPrefix } from './tokens.js';
  * @throws LlamaError STORE_FAILED: the session lives on in memory; SESSION_CONFLICT: it is closed, the store has the other's
  */
 export async function keepRecord(host: Host, conversation: Conversation): Promise<void> {
-  if (!conversation.dirty || conversation.doomed) return;
+  if (conversation.conflict !== undefined) throw conversation.conflict;
+  if (!conversation.dirty || conversation.deleted) return;
   await settleDoubtfulWrite(host, conversation);
+  conversation.dirty = false; // what changes from here on is not in these bytes
   const bytes = encodeRecord(conversation.toRecord(host.fingerprint));
   const { expiresAt } = conversation;
   conversation.doubtful = bytes;
@@ -26,11 +28,26 @@ export async function keepRecord(host: Host, conversation: Conversation): Promis
       ...(expiresAt !== undefined && { expiresAt }),
     });
   } catch (error) {
-    if (error instanceof LlamaError && error.code === 'SESSION_CONFLICT') conversation.overtaken();
+    conversation.dirty = true;
+    if (isConflict(error)) conversation.overtaken(error);
     throw error;
   }
   conversation.doubtful = undefined;
-  conversation.dirty = false;
+}
+
+/** Whether the store has what the session was read from or wrote last. Otherwise another process has gone on with it, and it ends here. */
+export async function isNewest(host: Host, conversation: Conversation): Promise<boolean> {
+  await settleDoubtfulWrite(host, conversation);
+  const stored = await host.store.getRecord(conversation.id);
+  if ((stored?.version ?? 0) === conversation.version) return true;
+  conversation.overtaken(
+    new LlamaError('SESSION_CONFLICT', 'Another process has gone on with the session; resume it.'),
+  );
+  return false;
+}
+
+export function isConflict(error: unknown): error is LlamaError {
+  return error instanceof LlamaError && error.code === 'SESSION_CONFLICT';
 }
 
 /** Of all pages that the record can use, wherever they are. */
@@ -55,7 +72,7 @@ export async function keepAll(host: Host, conversation: Conversation): Promise<v
   await keepRecord(host, conversation);
   if (!residency.tiers.keepsPages || !info.portableKv || !isTrue(conversation)) return;
   for (const page of residency.pagesOf(kv)) {
-    if (residency.tiers.isStored(page.key)) continue;
+    if (residency.tiers.isDurable(page.key, durability)) continue;
     const bytes = await residency.read(kv, page);
     if (bytes === undefined) return;
     await residency.tiers.save(page, bytes, durability);
@@ -80,6 +97,7 @@ export async function takeKv(host: Host, conversation: Conversation, file: OpenE
   const { tiers } = residency;
   const wanted = info.portableKv ? residency.namesOf(conversation.usableTokens) : [];
   const pages = file.pages(wanted);
+  residency.hold(conversation.kv, conversation.usableTokens); // pages that no session names are soon forgotten
   let kvTokens = 0;
   for (let next = await pages.next(); ; next = await pages.next()) {
     if (next.done === true) {
@@ -102,17 +120,22 @@ function isTrue({ kv, tokens }: Conversation): boolean {
   return commonPrefix(kv.tokens, tokens) === kv.tokens.length;
 }
 
-/** One that is open nowhere here. Nothing of what was said is to stay in RAM either, if its record can be read. */
-export async function deleteStored({ store, residency, fingerprint }: Host, id: string): Promise<boolean> {
-  const stored = await store.getRecord(id);
-  const deleted = await store.deleteRecord(id);
+/** One that is open nowhere here. */
+export async function deleteStored(host: Host, id: string): Promise<boolean> {
+  const stored = await host.store.getRecord(id);
+  const deleted = await host.store.deleteRecord(id);
+  if (stored !== undefined) forgetKv(host, stored.bytes);
+  return deleted;
+}
+
+/** Nothing of what was said is to stay in RAM, if the record can be read. */
+export function forgetKv({ residency, fingerprint }: Host, bytes: Uint8Array): void {
   try {
-    const record = stored && decodeRecord(stored.bytes);
-    if (record?.fingerprint === fingerprint) residency.forget(record.tokens.subarray(0, record.kvTokens));
+    const record = decodeRecord(bytes);
+    if (record.fingerprint === fingerprint) residency.forget(record.tokens.subarray(0, record.kvTokens));
   } catch {
     // Damaged: what its pages are called can't be known.
   }
-  return deleted;
 }
 
 /** One that is open nowhere, unless it has been used since it was found. */
@@ -120,7 +143,8 @@ export async function deleteExpired({ store }: Host, id: string): Promise<void> 
   await store.claim?.(id, false);
   try {
     const stored = await store.getRecord(id);
-    if ((stored?.expiresAt ?? Infinity) <= Date.now()) await store.deleteRecord(id);
+    if (stored !== undefined && (stored.expiresAt ?? Infinity) <= Date.now())
+      await store.deleteRecord(id, { expected: stored.version });
   } finally {
     await store.release?.(id);
   }

@@ -111,9 +111,16 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
   }
 }
 
+/** One for all models of a store, which so know of each other. */
+const typedStores = new WeakMap<SessionStore, SessionStore>();
+
 /** A store of ours is closed with the model; one that was passed in may serve other models. */
 function storeOf({ store, diskBytes }: ResolvedLoadOptions): { store: SessionStore; close: () => Promise<void> } {
-  if (typeof store === 'object') return { store: typedStore(store), close: () => Promise.resolve() };
+  if (typeof store === 'object') {
+    const typed = typedStores.get(store) ?? typedStore(store);
+    typedStores.set(store, typed);
+    return { store: typed, close: () => Promise.resolve() };
+  }
   if (store === undefined) return { store: recordsInMemory(), close: () => Promise.resolve() };
   const directory = new DirectoryStore(store, diskBytes === undefined ? {} : { pageBytes: diskBytes });
   return { store: directory, close: () => directory.close() };

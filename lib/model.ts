@@ -1,18 +1,19 @@
 import { Conversation } from './conversation.js';
-import { LlamaError } from './errors.js';
+import type { LlamaError } from './errors.js';
 import { openExport } from './exportfile.js';
 import { modelClosed, type Host } from './host.js';
-import { deleteExpired, deleteStored, keepRecord, takeKv } from './keeping.js';
+import { deleteExpired, deleteStored } from './keeping.js';
 import { listSessions } from './listing.js';
+import { checkUnstored, exists, imported, resumed, takeBack } from './opening.js';
 import {
   checkId,
   checkImportOptions,
+  checkResumeOptions,
   checkTokenizeOptions,
   resolveListFilter,
   resolveSessionOptions,
 } from './options.js';
-import { decodeRecord } from './record.js';
-import { closeConversation, deleteConversation, Session } from './session.js';
+import { closeConversation, deleteConversation, expireConversation, Session } from './session.js';
 import { checkTokens } from './tokens.js';
 import type { ModelInfo, ModelStats, ResumeOptions, SessionFilter, SessionInfo, SessionOptions } from './types.js';
 import { keepUp } from './upkeep.js';
@@ -38,7 +39,7 @@ export class Model implements AsyncDisposable {
     this.info = info;
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     this.#closeStore = closeStore;
-    this.#stopUpkeep = keepUp(host, { open: deleteConversation, stored: deleteExpired });
+    this.#stopUpkeep = keepUp(host, { open: expireConversation, stored: deleteExpired });
   }
 
   /**
@@ -49,7 +50,7 @@ export class Model implements AsyncDisposable {
     this.#checkOpen();
     const resolved = resolveSessionOptions(options);
     return this.#openAs(resolved.id, async () => {
-      if (options?.id !== undefined && (await this.#stored(resolved.id)) !== undefined) throw exists(resolved.id);
+      if (options?.id !== undefined) await checkUnstored(this.#host, resolved.id);
       return new Conversation(resolved);
     });
   }
@@ -64,28 +65,20 @@ export class Model implements AsyncDisposable {
   async resumeSession(id: string, options?: ResumeOptions): Promise<Session> {
     this.#checkOpen();
     checkId(id);
-    await this.#host.opening.get(id)?.catch(() => undefined);
-    const open = this.#host.open.get(id);
-    if (open !== undefined && !open.closed) {
-      open.reconfigure(options);
-      return this.#handle(open);
-    }
-    await open?.closing?.catch(() => undefined);
-    if (this.#host.opening.has(id)) return this.resumeSession(id, options); // somebody else was faster
-    return this.#openAs(
-      id,
-      async () => {
-        const { fingerprint, residency } = this.#host;
-        const stored = await this.#stored(id);
-        if (stored === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
-        const conversation = Conversation.fromRecord(decodeRecord(stored.bytes), fingerprint);
-        conversation.version = stored.version;
-        conversation.reconfigure(options);
-        residency.presume(conversation.kv, conversation.usableTokens);
-        return conversation;
-      },
-      options?.takeOver,
-    );
+    checkResumeOptions(options);
+    const takeOver = options?.takeOver === true;
+    return this.#host.exclusively(id, async () => {
+      const open = this.#host.open.get(id);
+      if (open !== undefined) {
+        const usable = !takeOver || (await takeBack(this.#host, open));
+        if (usable && !open.closed) {
+          open.reconfigure(options);
+          return this.#handle(open);
+        }
+        await closeConversation(this.#host, open).catch(() => undefined);
+      }
+      return this.#open(id, () => resumed(this.#host, id, options), takeOver);
+    });
   }
 
   /** The session of that id that is open in this process. */
@@ -101,24 +94,31 @@ export class Model implements AsyncDisposable {
     return listSessions(this.#host, resolveListFilter(filter));
   }
 
-  /** Open or stored. @returns true when something was deleted @throws LlamaError STORE_FAILED, MODEL_CLOSED */
+  /**
+   * Open or stored. Where another process has it open, that one's next turn rejects with SESSION_CONFLICT.
+   * @returns true when something was deleted
+   * @throws LlamaError STORE_FAILED, MODEL_CLOSED
+   */
   async deleteSession(id: string): Promise<boolean> {
     this.#checkOpen();
     checkId(id);
-    const open = this.#host.open.get(id);
-    if (open !== undefined && !open.closed) {
+    return this.#host.exclusively(id, async () => {
+      const open = this.#host.open.get(id);
+      if (open === undefined || open.closed) {
+        await open?.closing?.catch(() => undefined);
+        return deleteStored(this.#host, id);
+      }
       await deleteConversation(this.#host, open);
       return true;
-    }
-    await open?.closing?.catch(() => undefined);
-    return deleteStored(this.#host, id);
+    });
   }
 
   /**
    * The session in a file that `Session.export()` wrote, of this model or another: what does not fit this model is computed
-   * again. It is in the store on return.
-   * @param options `id`: instead of its own; `replace`: delete the session of that id first, if there is one
-   * @throws LlamaError SESSION_NOT_FOUND (no such file), SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, SESSION_EXISTS, STORE_FAILED
+   * again. It is in the store on return; its `ttlMs` begins anew.
+   * @param options `id`: instead of its own; `replace`: in place of the session of that id, if there is one
+   * @throws LlamaError SESSION_NOT_FOUND (no such file), SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, SESSION_EXISTS, SESSION_CONFLICT
+   * (another process has the one to replace open), STORE_FAILED; nothing was replaced then
    */
   async importSession(path: string, options?: { id?: string; replace?: boolean }): Promise<Session> {
     this.#checkOpen();
@@ -126,14 +126,11 @@ export class Model implements AsyncDisposable {
     const file = await openExport(path);
     try {
       const id = options?.id ?? file.record.id;
-      if (options?.replace === true) await this.deleteSession(id);
-      return await this.#openAs(id, async () => {
-        if ((await this.#stored(id)) !== undefined) throw exists(id);
-        const conversation = Conversation.fromRecord({ ...file.record, id }, this.#host.fingerprint);
-        conversation.dirty = true;
-        await keepRecord(this.#host, conversation);
-        await takeKv(this.#host, conversation, file);
-        return conversation;
+      if (options?.replace !== true) return await this.#openAs(id, () => imported(this.#host, id, file, false));
+      return await this.#host.exclusively(id, async () => {
+        const open = this.#host.open.get(id);
+        if (open !== undefined) await closeConversation(this.#host, open);
+        return this.#open(id, () => imported(this.#host, id, file, true));
       });
     } finally {
       await file.close();
@@ -196,6 +193,7 @@ export class Model implements AsyncDisposable {
     for (const conversation of host.open.values()) {
       for (const turn of [...conversation.generations]) turn.stop(modelClosed());
     }
+    await host.settled();
     await host.drain();
     // Those that were being closed already are waited for as well: nobody writes to a store that is closed.
     const closed = await Promise.allSettled(
@@ -207,35 +205,34 @@ export class Model implements AsyncDisposable {
     for (const result of closed) if (result.status === 'rejected') throw result.reason as Error;
   }
 
-  /** Lets `make` produce the session of that id, unless there is one. @param takeOver although another process has it open */
-  async #openAs(id: string, make: () => Promise<Conversation>, takeOver: boolean = false): Promise<Session> {
-    if (this.#host.open.has(id) || this.#host.opening.has(id)) throw exists(id);
-    const opening = this.#claim(id, make, takeOver).then((conversation) => {
-      this.#checkOpen();
-      this.#host.open.set(id, conversation);
-      conversation.kv.onParked = () => {
-        conversation.events.emit('parked', { tier: this.#host.residency.tierOf(conversation.kv) });
-      };
-      conversation.onOvertaken = () => void closeConversation(this.#host, conversation).catch(() => undefined);
-      return this.#handle(conversation);
+  /** Lets `make` produce the session of that id, unless there is one. */
+  async #openAs(id: string, make: () => Promise<Conversation>): Promise<Session> {
+    // Now, as who closes the other one may wait for who asks.
+    if (this.#host.open.has(id)) throw exists(id);
+    return this.#host.exclusively(id, () => {
+      if (this.#host.open.has(id)) throw exists(id);
+      return this.#open(id, make);
     });
-    this.#host.opening.set(id, opening);
-    try {
-      return await opening;
-    } finally {
-      this.#host.opening.delete(id);
-    }
   }
 
-  async #claim(id: string, make: () => Promise<Conversation>, takeOver: boolean): Promise<Conversation> {
-    const { store } = this.#host;
+  /** @param takeOver although another process has it open */
+  async #open(id: string, make: () => Promise<Conversation>, takeOver: boolean = false): Promise<Session> {
+    const { store, open, residency } = this.#host;
     await store.claim?.(id, takeOver);
+    let conversation: Conversation;
     try {
-      return await make();
+      conversation = await make();
+      this.#checkOpen();
     } catch (error) {
-      await store.release?.(id).catch(() => undefined); // else it lapses
+      await store.release?.(id).catch(() => undefined); // it tries again, or else the claim lapses
       throw error;
     }
+    open.set(id, conversation);
+    conversation.kv.onParked = () => {
+      conversation.events.emit('parked', { tier: residency.tierOf(conversation.kv) });
+    };
+    conversation.onOvertaken = () => void closeConversation(this.#host, conversation).catch(() => undefined);
+    return this.#handle(conversation);
   }
 
   #handle(conversation: Conversation): Session {
@@ -263,19 +260,7 @@ export class Model implements AsyncDisposable {
     }
   }
 
-  /** What the store keeps, unless it has expired: then it goes now. */
-  async #stored(id: string): Promise<{ version: number; bytes: Uint8Array } | undefined> {
-    const stored = await this.#host.store.getRecord(id);
-    if (stored === undefined || (stored.expiresAt ?? Infinity) > Date.now()) return stored;
-    await this.#host.store.deleteRecord(id);
-    return undefined;
-  }
-
   #checkOpen(): void {
     if (this.#host.closed) throw modelClosed();
   }
-}
-
-function exists(id: string): LlamaError {
-  return new LlamaError('SESSION_EXISTS', `A session '${id}' exists already; resume it, or choose another id.`);
 }

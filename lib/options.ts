@@ -71,14 +71,19 @@ export function resolveSessionOptions(given: SessionOptions = {}): ResolvedSessi
 }
 
 /**
- * Checks what `resumeSession()` was given and lays it over what the store kept. `sampling` and `metadata` are replaced as a
- * whole. @throws TypeError (for `id` and `messages` too, as both are the stored session's), RangeError, LlamaError NOT_SUPPORTED
+ * Checks what `resumeSession()` was given.
+ * @throws TypeError (for `id` and `messages` too, as both are the stored session's), RangeError, LlamaError NOT_SUPPORTED
  */
-export function resolveResumeOptions(stored: ResumedSession, given: ResumeOptions = {}): ResumedSession {
+export function checkResumeOptions(given: ResumeOptions = {}): void {
   resumeCheck('options', given);
   for (const name of ['id', 'messages'] as const) {
     if (given[name] !== undefined) throw new TypeError(refusal(name, 'left out: the store has it', given[name]));
   }
+}
+
+/** Lays what `resumeSession()` was given over what the store kept: `sampling` and `metadata` as a whole. @throws as the check */
+export function resolveResumeOptions(stored: ResumedSession, given: ResumeOptions = {}): ResumedSession {
+  checkResumeOptions(given);
   return { metadata: { ...(given.metadata ?? stored.metadata) }, settings: overlay(stored.settings, given) };
 }
 

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Conversation } from './conversation.js';
+import { LlamaError } from './errors.js';
 import { Generation, type TurnInput } from './generation.js';
 import { sessionClosed, type Host } from './host.js';
-import { exportConversation, keepAll, keepRecord } from './keeping.js';
+import { exportConversation, isConflict, keepAll, keepRecord } from './keeping.js';
 import { toMessages } from './messages.js';
 import { checkForkOptions, checkMessageCount, resolveTurnOptions } from './options.js';
 import { checkTokens, commonPrefix, NO_TOKENS } from './tokens.js';
@@ -147,8 +148,10 @@ export class Session implements AsyncDisposable {
 
   /** Closes it, and removes what the store keeps of it. */
   async delete(): Promise<void> {
-    this.#host.checkOpen(this.#conversation);
-    await deleteConversation(this.#host, this.#conversation);
+    await this.#host.exclusively(this.id, async () => {
+      this.#host.checkOpen(this.#conversation);
+      await deleteConversation(this.#host, this.#conversation);
+    });
   }
 
   /** @returns a function that takes the listener away again */
@@ -183,8 +186,14 @@ async function tokensUntil(host: Host, conversation: Conversation, messages: num
   const { tokens } = conversation;
   if (messages === conversation.messages.length) return tokens;
   if (messages === 0 && conversation.settings.system === undefined) return NO_TOKENS;
-  const rendered = await host.engine.prepareChat(conversation.promptJson([], 0, messages), tokens);
-  return tokens.subarray(0, commonPrefix(tokens, rendered));
+  try {
+    const rendered = await host.engine.prepareChat(conversation.promptJson([], 0, messages), tokens);
+    return tokens.subarray(0, commonPrefix(tokens, rendered));
+  } catch (error) {
+    // Some templates refuse what does not end with a user's message. To know the tokens only saves time.
+    if (error instanceof LlamaError && error.code === 'TEMPLATE_INVALID') return NO_TOKENS;
+    throw error;
+  }
 }
 
 /** Ends a session's life in this process. Idempotent. @throws LlamaError STORE_FAILED; it is closed all the same */
@@ -193,11 +202,31 @@ export function closeConversation(host: Host, conversation: Conversation): Promi
   return conversation.closing;
 }
 
-/** Closes a session and removes what the store keeps of it. @returns whether the store had it */
-export async function deleteConversation(host: Host, conversation: Conversation): Promise<boolean> {
-  conversation.doomed = true;
+/** Closes a session and removes what the store keeps of it. */
+export async function deleteConversation(host: Host, conversation: Conversation): Promise<void> {
+  await discard(host, conversation);
+  await host.store.deleteRecord(conversation.id);
+}
+
+/** Ends a session whose time is over, and removes it, unless another process has it by now. Its listeners hear of it. */
+export function expireConversation(host: Host, conversation: Conversation): Promise<void> {
+  const { id, events } = conversation;
+  return host.exclusively(id, async () => {
+    if (conversation.state !== 'idle') return; // it has gone on, or ended
+    try {
+      await host.inOrder(conversation, () => host.store.deleteRecord(id, { expected: conversation.version }));
+      events.emit('expired', {});
+    } catch (error) {
+      if (isConflict(error)) conversation.conflict = error;
+      else events.emit('error', error as Error);
+    }
+    await discard(host, conversation);
+  });
+}
+
+async function discard(host: Host, conversation: Conversation): Promise<void> {
+  conversation.deleted = true;
   await closeConversation(host, conversation);
-  return host.store.deleteRecord(conversation.id);
 }
 
 async function close(host: Host, conversation: Conversation): Promise<void> {
@@ -208,10 +237,10 @@ async function close(host: Host, conversation: Conversation): Promise<void> {
   for (const turn of [...conversation.generations]) turn.stop(sessionClosed(conversation.id));
   try {
     await ended;
-    await keepRecord(host, conversation);
+    if (conversation.conflict === undefined) await keepRecord(host, conversation);
   } finally {
-    const { kv, id, doomed } = conversation;
-    if (doomed) {
+    const { kv, id, deleted, conflict } = conversation;
+    if (deleted || conflict !== undefined) {
       host.residency.delete(kv);
     } else {
       // To the store, behind: so that it goes on without prefill wherever it is resumed.

@@ -66,7 +66,7 @@ test('an idle session is told once that it will expire, then that it has; to spe
   expect(events.slice(1)).toEqual([`expiring ${second}`]);
   expect(session.state).toBe('idle');
   time.pass(1000);
-  expect(events.slice(2)).toEqual(['expired']);
+  await until('it has expired', () => events.length > 2);
   await until('it has left', () => model.getSession('one') === undefined && model.stats().openSessions === 0);
   time.pass(300_000);
   expect(events.slice(2)).toEqual(['expired']);
@@ -105,7 +105,7 @@ test('a turn that is longer than the life of its session is not disturbed', asyn
   time.pass(8000);
   expect([events, session.state]).toEqual([[], 'idle']);
   time.pass(3000);
-  expect(events.at(-1)).toBe('expired');
+  await until('it has expired', () => events.at(-1) === 'expired');
 });
 
 test.each<[string, () => Promise<MemoryStore | DirectoryStore>]>([
@@ -170,15 +170,13 @@ test('the sweep of one owner leaves alone what is open at another', async () => 
   await there.close();
 });
 
-test('more sessions than one sweep takes expire all the same', async () => {
+test('more sessions than one look finds expire in one sweep', async () => {
   const time = holdTime();
   const store = new MemoryStore();
   const model = await loadRecall({ store });
   for (let i = 0; i < 300; i++) await (await model.createSession({ ttlMs: 1000 })).close();
   const expired = async (): Promise<number> => (await store.listExpired(Date.now(), 999)).length;
   time.pass(MINUTE + 1000);
-  await expect.poll(expired).toBe(44);
-  time.pass(MINUTE);
   await expect.poll(expired).toBe(0);
 });
 

@@ -25,7 +25,7 @@ class PageStore extends MemoryStore {
   read = (key: string): Promise<Uint8Array | undefined> => super.getPage(key);
 
   override putPage(...given: Parameters<MemoryStore['putPage']>): Promise<boolean> {
-    this.keys.push(given[0]);
+    if (!this.keys.includes(given[0])) this.keys.push(given[0]);
     return super.putPage(...given);
   }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Conversation } from '../../lib/conversation.js';
 import { expireIdle, sweepExpired, type Remover } from '../../lib/expiry.js';
-import type { Host } from '../../lib/host.js';
+import { Host } from '../../lib/host.js';
 import { resolveSessionOptions } from '../../lib/options.js';
 import { tick } from '../support/turns.js';
 
@@ -12,7 +12,7 @@ const remove: Remover = {
   open: (_, { id }) => removal(`open ${id}`),
   stored: (_, id) => removal(`stored ${id}`),
 };
-function removal(what: string): Promise<unknown> {
+function removal(what: string): Promise<void> {
   removed.push(what);
   return failing === undefined ? Promise.resolve() : Promise.reject(failing);
 }
@@ -24,8 +24,8 @@ beforeEach(() => {
 });
 afterEach(() => void vi.useRealTimers());
 
-const host = (parts: object = {}): Host =>
-  ({ closed: false, open: new Map(), opening: new Map(), store: {}, ...parts }) as unknown as Host;
+const host = (store: object = {}): Host =>
+  new Host({ residency: {}, store: { ...store } } as unknown as ConstructorParameters<typeof Host>[0]);
 
 /** A session, and what its listeners heard: `expiring MS` before its time, `expired`, `error MESSAGE`. */
 function listening(ttlMs?: number): { conversation: Conversation; heard: string[]; look: () => void } {
@@ -59,7 +59,7 @@ describe('a session that is open', () => {
     expect([heard, removed]).toEqual([['expiring 60000'], []]);
     pass(1);
     look();
-    expect([heard, removed]).toEqual([['expiring 60000', 'expired'], ['open alice']]);
+    expect([heard, removed]).toEqual([['expiring 60000'], ['open alice']]);
   });
 
   test('with a short ttl is told when a tenth of it is left', () => {
@@ -111,8 +111,8 @@ describe('a session that is open', () => {
     failing = new Error('disk');
     pass(1000);
     look();
-    await Promise.resolve();
-    expect(heard).toEqual(['expired', 'error disk']);
+    await tick();
+    expect(heard).toEqual(['error disk']);
   });
 });
 
@@ -126,41 +126,78 @@ describe('sessions that are stored', () => {
   });
 
   test('are deleted in order, a bounded number at once', async () => {
-    await sweepExpired(host({ store: expired('a', 'b') }), remove);
+    await sweepExpired(host(expired('a', 'b')), remove);
     expect(removed).toEqual(['stored a', 'stored b']);
     expect(asked).toEqual([[1e12, 256]]);
   });
 
   test('one that can not be deleted does not keep the others', async () => {
     failing = new Error('disk');
-    await sweepExpired(host({ store: expired('a', 'b') }), remove);
+    await sweepExpired(host(expired('a', 'b')), remove);
     expect(removed).toEqual(['stored a', 'stored b']);
   });
 
-  test('those that are open here, or about to be, are not touched: a turn may run', async () => {
-    const parts = { store: expired('a', 'open', 'b', 'opening'), open: new Map([['open', {}]]) };
-    const opening = new Map([['opening', Promise.resolve()]]);
-    const other = host({ ...parts, opening });
-    await sweepExpired(other, remove);
-    expect(removed).toEqual(['stored a', 'stored b']);
-    expect([...other.opening.keys()]).toEqual(['opening']);
+  test('those that are open, or about to be, are not touched: a turn may run', async () => {
+    const store = expired('a', 'open', 'b', 'opening', 'elsewhere');
+    const sweeping = host(store);
+    sweeping.open.set('open', new Conversation(resolveSessionOptions({ id: 'open' })));
+    let opened = (): void => undefined;
+    const opening = sweeping.exclusively('opening', () => new Promise<void>((resolve) => (opened = resolve)));
+    await sweepExpired(sweeping, remove);
+    opened();
+    await opening;
+    expect(removed).toEqual(['stored a', 'stored b', 'stored elsewhere']);
+  });
+
+  test('nor are those that another model of the same store has open: to the store both are one', async () => {
+    const sweeping = host(expired('a', 'b'));
+    const other = new Host({ residency: {}, store: sweeping.store } as unknown as ConstructorParameters<
+      typeof Host
+    >[0]);
+    other.open.set('a', new Conversation(resolveSessionOptions({ id: 'a' })));
+    await sweepExpired(sweeping, remove);
+    expect(removed).toEqual(['stored b']);
+    other.open.clear();
+    await sweepExpired(sweeping, remove);
+    expect(removed).toEqual(['stored b', 'stored a', 'stored b']);
   });
 
   test('who opens one meanwhile waits until it is gone', async () => {
-    const sweeping = host({ store: expired('a') });
-    let during: boolean | undefined;
+    const sweeping = host(expired('a'));
+    const order: string[] = [];
+    let opening: Promise<unknown> | undefined;
     await sweepExpired(sweeping, {
       ...remove,
-      stored: () => {
-        void Promise.resolve().then(() => (during = sweeping.opening.has('a')));
-        return tick();
+      stored: async () => {
+        opening = tick().then(() => sweeping.exclusively('a', () => Promise.resolve(order.push('opened'))));
+        await tick();
+        await tick();
+        order.push('deleted');
       },
     });
-    expect([during, sweeping.opening.size]).toEqual([true, 0]);
+    await opening;
+    expect(order).toEqual(['deleted', 'opened']);
+  });
+
+  test('are all deleted, however many, also behind those that can not be', async () => {
+    const ids = Array.from({ length: 1000 }, (_, i) => `${i}`);
+    const left = new Set(ids);
+    const sweeping = host({
+      listExpired: (_: number, limit: number) => Promise.resolve([...left].slice(0, limit)),
+    });
+    await sweepExpired(sweeping, {
+      ...remove,
+      stored: (_, id) => {
+        if (Number(id) < 300) return Promise.reject(new Error('claimed'));
+        left.delete(id);
+        return Promise.resolve();
+      },
+    });
+    expect([...left]).toEqual(ids.slice(0, 300));
   });
 
   test('one that is opened while others are deleted is left alone', async () => {
-    const sweeping = host({ store: expired('a', 'b') });
+    const sweeping = host(expired('a', 'b'));
     await sweepExpired(sweeping, {
       ...remove,
       stored: (_, id) => {
@@ -172,7 +209,7 @@ describe('sessions that are stored', () => {
   });
 
   test('nothing is deleted once the model is closed', async () => {
-    const closing = host({ store: expired('a', 'b') });
+    const closing = host(expired('a', 'b'));
     await sweepExpired(closing, {
       ...remove,
       stored: (_, id) => {
@@ -185,7 +222,7 @@ describe('sessions that are stored', () => {
 
   test('a store that can not tell, or fails, has none', async () => {
     await sweepExpired(host(), remove);
-    await sweepExpired(host({ store: { listExpired: () => Promise.reject(new Error('disk')) } }), remove);
+    await sweepExpired(host({ listExpired: () => Promise.reject(new Error('disk')) }), remove);
     expect(removed).toEqual([]);
   });
 });

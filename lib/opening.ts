@@ -1,0 +1,66 @@
+/** How a session comes into this process: from the store, from a file, or back from another process. */
+import { Conversation } from './conversation.js';
+import { LlamaError } from './errors.js';
+import type { OpenExport } from './exportfile.js';
+import type { Host } from './host.js';
+import { forgetKv, isNewest, keepRecord, takeKv } from './keeping.js';
+import { decodeRecord } from './record.js';
+import type { StoredRecord } from './stores/store.js';
+import type { ResumeOptions } from './types.js';
+
+/** @throws LlamaError SESSION_EXISTS when the store has one of that id */
+export async function checkUnstored(host: Host, id: string): Promise<void> {
+  if ((await stored(host, id)) !== undefined) throw exists(id);
+}
+
+/** The one that the store keeps. @throws LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH */
+export async function resumed(host: Host, id: string, options: ResumeOptions | undefined): Promise<Conversation> {
+  const found = await stored(host, id);
+  if (found === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
+  const conversation = Conversation.fromRecord({ ...decodeRecord(found.bytes), id }, host.fingerprint);
+  conversation.version = found.version;
+  conversation.reconfigure(options);
+  host.residency.presume(conversation.kv, conversation.usableTokens);
+  return conversation;
+}
+
+/**
+ * The one in an export file; the store has it on return.
+ * @param replace what is stored under that id
+ * @throws LlamaError SESSION_EXISTS, SESSION_CONFLICT, STORE_FAILED; nothing was replaced then
+ */
+export async function imported(host: Host, id: string, file: OpenExport, replace: boolean): Promise<Conversation> {
+  const before = await stored(host, id);
+  if (before !== undefined && !replace) throw exists(id);
+  const record = { ...file.record, id, modifiedAt: Date.now() };
+  const conversation = Conversation.fromRecord(record, host.fingerprint);
+  conversation.version = before?.version ?? 0;
+  conversation.dirty = true;
+  await keepRecord(host, conversation);
+  if (before !== undefined) forgetKv(host, before.bytes);
+  await takeKv(host, conversation, file);
+  return conversation;
+}
+
+/** Claims an open session again, which another process may have taken over. @returns whether it has not gone on there */
+export async function takeBack(host: Host, conversation: Conversation): Promise<boolean> {
+  await host.store.claim?.(conversation.id, true);
+  try {
+    return await host.inOrder(conversation, () => isNewest(host, conversation));
+  } catch (error) {
+    if (conversation.closed) return false;
+    throw error;
+  }
+}
+
+export function exists(id: string): LlamaError {
+  return new LlamaError('SESSION_EXISTS', `A session '${id}' exists already; resume it, or choose another id.`);
+}
+
+/** What the store keeps, unless it has expired: then it goes now. */
+async function stored({ store }: Host, id: string): Promise<StoredRecord | undefined> {
+  const found = await store.getRecord(id);
+  if (found === undefined || (found.expiresAt ?? Infinity) > Date.now()) return found;
+  await store.deleteRecord(id, { expected: found.version });
+  return undefined;
+}
