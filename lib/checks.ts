@@ -31,6 +31,9 @@ export function integer(least: number, most: number): Check {
   };
 }
 
+/** Milliseconds since 1970 that a Date can stand for. */
+export const date: Check = integer(0, 8.64e15);
+
 /** Finite numbers; both ends belong to it. */
 export function number(least: number, most: number): Check {
   const what = `a number from ${String(least)} to ${String(most)}`;
@@ -116,11 +119,18 @@ export function options(shape: Readonly<Record<string, Check>>): Check {
   };
 }
 
-/** The value as an object that is no array. */
+/** The value as an object with fields: no array, and no Map, Date or the like, whose fields would be looked for in vain. */
 export function object(name: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
+  if (Object.prototype.toString.call(value) !== '[object Object]')
     throw new TypeError(refusal(name, 'an object', value));
   return value as Record<string, unknown>;
+}
+
+/** All these fields are there. */
+export function demand(name: string, value: object, fields: readonly string[]): void {
+  for (const field of fields) {
+    if (!Object.hasOwn(value, field)) throw new TypeError(`${name}.${field} is missing`);
+  }
 }
 
 function unknownOption(name: string, key: string, names: readonly string[]): string {

@@ -95,7 +95,7 @@ export class LlamaError extends Error {
   }
 }
 
-/** A turn whose `signal` was aborted. `cause` is the signal's reason. */
+/** A turn, a load or a wait whose `signal` was aborted. `cause` is the signal's reason. */
 export class AbortError extends LlamaError {
   declare readonly name: 'AbortError';
   /** The text that was generated before the abort; empty when nothing was. */
@@ -106,7 +106,7 @@ export class AbortError extends LlamaError {
    * @param reason the signal's `reason`
    */
   constructor(partial: string, reason: unknown) {
-    super('ABORTED', 'The turn was aborted by its signal; `partial` holds the text so far.', { cause: reason });
+    super('ABORTED', 'Aborted by its signal; `partial` holds what a turn had said so far.', { cause: reason });
     this.partial = partial;
   }
 

@@ -102,17 +102,32 @@ async function* readPages(
 ): AsyncGenerator<{ page: Page; kv: Uint8Array }, PageProblem | undefined> {
   let at = start;
   for (const page of wanted) {
-    const left = size - at;
-    const header = decodePageHeader(await readAt(file, at, Math.min(left, PAGE_HEADER_BYTES)), left, page.key);
-    if ('problem' in header) return header.problem;
-    // More than this machine's Node can hold in one array came from one that can.
-    if (header.kvBytes > constants.MAX_LENGTH) return 'foreign';
-    const kv = await readAt(file, at + header.headerBytes, header.kvBytes);
-    if (!(await isWhole(header, kv))) return 'corrupt';
-    yield { page, kv };
-    at += header.headerBytes + header.kvBytes;
+    const found = await readPage(file, at, size - at, page);
+    if ('problem' in found) return found.problem;
+    yield { page, kv: found.kv };
+    at += found.bytes;
   }
   return at === size ? undefined : 'corrupt';
+}
+
+/** @param left bytes of the file from there on @returns its KV, and how many bytes it took */
+async function readPage(
+  file: OpenFile,
+  at: number,
+  left: number,
+  { key }: Page,
+): Promise<{ kv: Uint8Array; bytes: number } | { problem: PageProblem }> {
+  try {
+    const header = decodePageHeader(await readAt(file, at, Math.min(left, PAGE_HEADER_BYTES)), left, key);
+    if ('problem' in header) return header;
+    // More than this machine's Node can hold in one array came from one that can.
+    if (header.kvBytes > constants.MAX_LENGTH) return { problem: 'foreign' };
+    const kv = await readAt(file, at + header.headerBytes, header.kvBytes);
+    if (!(await isWhole(header, kv))) return { problem: 'corrupt' };
+    return { kv, bytes: header.headerBytes + header.kvBytes };
+  } catch {
+    return { problem: 'corrupt' }; // the disk can't read it, which costs no more than if it were damaged
+  }
 }
 
 function notFound(path: string, cause?: unknown): LlamaError {

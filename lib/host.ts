@@ -191,5 +191,8 @@ export function modelClosed(): LlamaError {
 }
 
 export function sessionClosed(id: string): LlamaError {
-  return new LlamaError('SESSION_CLOSED', `Session '${id}' is closed; open it again with resumeSession().`);
+  return new LlamaError(
+    'SESSION_CLOSED',
+    `Session '${id}' is closed; open it again with resumeSession(), or create it if it has expired.`,
+  );
 }

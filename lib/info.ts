@@ -1,12 +1,11 @@
 /** What a listing tells of a session without reading its record. */
-import { integer, number, options, text, type, type Shape } from './checks.js';
+import { date, demand, integer, options, text, type, type Shape } from './checks.js';
 import type { Conversation } from './conversation.js';
 import { metadataCheck } from './shapes.js';
 import type { SessionInfo } from './types.js';
 
 /** Longest summary, in characters. */
 const SUMMARY = 80;
-const LAST_DATE = 8.64e15;
 
 type Stored = Omit<SessionInfo, 'id' | 'createdAt' | 'modifiedAt' | 'expiresAt' | 'residency'> & {
   createdAt: number;
@@ -15,8 +14,8 @@ type Stored = Omit<SessionInfo, 'id' | 'createdAt' | 'modifiedAt' | 'expiresAt' 
 };
 
 const STORED: Shape<Stored> = {
-  createdAt: number(0, LAST_DATE),
-  modifiedAt: number(0, LAST_DATE),
+  createdAt: date,
+  modifiedAt: date,
   summary: text(0, SUMMARY * 2),
   messages: integer(0, Number.MAX_SAFE_INTEGER),
   tokens: integer(0, Number.MAX_SAFE_INTEGER),
@@ -46,7 +45,7 @@ export function infoOf(conversation: Conversation): Uint8Array {
 export function sessionInfo(id: string, info: Uint8Array, expiresAt: number | undefined): SessionInfo {
   const stored = JSON.parse(Buffer.from(info).toString()) as Stored;
   options(STORED)('info', stored);
-  for (const name of Object.keys(STORED)) if (!Object.hasOwn(stored, name)) throw new TypeError(`${name} is missing`);
+  demand('info', stored, Object.keys(STORED));
   const { createdAt, modifiedAt, summary, messages, tokens, metadata, hasKv } = stored;
   return {
     id,

@@ -10,7 +10,12 @@ export async function* listSessions(host: Host, filter: SessionFilter): AsyncGen
   let left = limit;
   try {
     host.checkNotClosed();
-    for await (const info of allSessions(host, prefix, cursor)) {
+    // Only what is open has another state.
+    const sessions =
+      state === undefined || state === 'closed'
+        ? allSessions(host, prefix, cursor)
+        : openSessions(host, prefix, cursor);
+    for await (const info of sessions) {
       host.checkNotClosed();
       if (left <= 0) return;
       if (state !== undefined && state !== stateOf(host, info.id)) continue;
@@ -23,9 +28,12 @@ export async function* listSessions(host: Host, filter: SessionFilter): AsyncGen
   }
 }
 
+function* openSessions(host: Host, prefix: string, cursor: string | undefined): Generator<SessionInfo> {
+  for (const conversation of openOnes(host, prefix, cursor)) yield openInfo(host, conversation);
+}
+
 async function* allSessions(host: Host, prefix: string, cursor: string | undefined): AsyncGenerator<SessionInfo> {
-  const isListed = (id: string): boolean => id.startsWith(prefix) && (cursor === undefined || id > cursor);
-  const unstored = [...host.open.values()].filter((one) => one.version === 0 && isListed(one.id)).sort(byId);
+  const unstored = openOnes(host, prefix, cursor).filter(({ version }) => version === 0);
   for await (const stored of host.store.listRecords({ prefix, ...(cursor !== undefined && { after: cursor }) })) {
     while (unstored[0] !== undefined && unstored[0].id < stored.id)
       yield openInfo(host, unstored.shift() as Conversation);
@@ -39,6 +47,13 @@ async function* allSessions(host: Host, prefix: string, cursor: string | undefin
     }
   }
   for (const conversation of unstored) yield openInfo(host, conversation);
+}
+
+function openOnes(host: Host, prefix: string, cursor: string | undefined): Conversation[] {
+  const listed = [...host.open.values()].filter(
+    ({ id }) => id.startsWith(prefix) && (cursor === undefined || id > cursor),
+  );
+  return listed.sort(byId);
 }
 
 /** One damaged record must not hide the others; it is counted, and resuming it says what is wrong. */

@@ -1,5 +1,5 @@
 import { webcrypto } from 'node:crypto';
-import { integer, options, text, type Shape } from './checks.js';
+import { demand, integer, options, text, type Shape } from './checks.js';
 import { PREFIX_BYTES, seal, sealedBytes, sha256, unseal } from './sealed.js';
 
 /** Why a page is of no use: damaged, or another one than was asked for. */
@@ -90,7 +90,8 @@ function parse(body: Uint8Array): Fields | undefined {
   try {
     const fields = JSON.parse(Buffer.from(body).toString()) as Fields;
     options(FIELDS)('page', fields);
-    return Object.keys(FIELDS).every((name) => Object.hasOwn(fields, name)) ? fields : undefined;
+    demand('page', fields, Object.keys(FIELDS));
+    return fields;
   } catch {
     return undefined;
   }

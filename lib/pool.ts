@@ -51,8 +51,11 @@ export class SessionPool implements AsyncDisposable {
     integer(1, 65_536)('options.size', given.size);
     this.#model = model;
     this.#options = { ...given };
+    // Weak: a pool that is dropped goes before its model does.
+    const weak = new WeakRef(this);
     void model.closed.then((error) => {
-      for (const waiter of this.#waiting) waiter.reject(error);
+      const pool = weak.deref();
+      if (pool !== undefined) pool.#refuse(error);
     });
   }
 
@@ -102,7 +105,7 @@ export class SessionPool implements AsyncDisposable {
 
   /**
    * Takes a session back and deletes it; a turn that runs is ended.
-   * @throws TypeError when it is not out; LlamaError STORE_FAILED: its place is free all the same
+   * @throws TypeError when it is not out; LlamaError STORE_FAILED, MODEL_CLOSED: its place is free all the same
    */
   async release(session: Session): Promise<void> {
     if (!this.#out.delete(session)) throw new TypeError('session must be one that this pool has given out, once');
@@ -118,13 +121,17 @@ export class SessionPool implements AsyncDisposable {
   /** Refuses who waits; the sessions that are out stay until they are given back. Idempotent. */
   close(): Promise<void> {
     this.#closed = true;
-    for (const waiter of this.#waiting) waiter.reject(poolClosed());
+    this.#refuse(poolClosed());
     return Promise.resolve();
   }
 
   /** `close()` */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #refuse(error: Error): void {
+    for (const waiter of this.#waiting) waiter.reject(error);
   }
 
   #serve(): void {

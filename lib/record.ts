@@ -1,4 +1,4 @@
-import { integer, options, refusal, text, type Shape } from './checks.js';
+import { date, demand, integer, options, refusal, text, type Shape } from './checks.js';
 import { LlamaError } from './errors.js';
 import { checkMessages } from './messages.js';
 import type { SessionSettings } from './options.js';
@@ -26,12 +26,11 @@ export interface SessionRecord {
 /** What begins every record, in a store and in an export file. */
 export const RECORD_KIND = 'LSRECORD';
 const FORMAT = 1;
-const LAST_DATE = 8.64e15;
 
 const RECORD: Shape<Omit<SessionRecord, 'tokens'>> = {
   id: idCheck,
-  createdAt: integer(0, LAST_DATE),
-  modifiedAt: integer(0, LAST_DATE),
+  createdAt: date,
+  modifiedAt: date,
   messages: (name, value) => void checkMessages(value, name),
   metadata: metadataCheck,
   settings: options(SETTINGS),
@@ -81,12 +80,6 @@ function parse(body: Uint8Array): SessionRecord {
   const tokens = tokensFrom(bytes.subarray(jsonEnd));
   integer(0, tokens.length)('record.kvTokens', fields.kvTokens);
   return { ...fields, tokens };
-}
-
-function demand(name: string, value: object, fields: readonly string[]): void {
-  for (const field of fields) {
-    if (!Object.hasOwn(value, field)) throw new TypeError(`${name}.${field} is missing`);
-  }
 }
 
 function corrupt(why: string, cause?: unknown): LlamaError {

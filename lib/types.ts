@@ -89,7 +89,7 @@ export interface SessionOptions {
   stop?: string[];
   /** Idle life in milliseconds, up to 100 years; the session expires after it. Default: none, it never does. */
   ttlMs?: number;
-  /** Leaves the device only when all who are idle are pinned. Default: false. */
+  /** Of those who must make room on the device it is among the last; after `cache.idleMs` it leaves too. Default: false. */
   pinned?: boolean;
   /** Yours; kept with the session. */
   metadata?: Record<string, string>;
@@ -252,8 +252,9 @@ export interface SessionEvents {
   parked: { tier: string };
   /** It expires soon (a tenth of `ttlMs` before, a minute at most) unless it speaks. */
   expiring: { expiresAt: Date };
+  /** Its time was over: it has been deleted. */
   expired: object;
-  /** A turn or a background write failed; the turn's promise rejects with the same error. */
+  /** A turn failed, and rejects with the same error; or the session could not be deleted when its time was over. */
   error: Error;
 }
 

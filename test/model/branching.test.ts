@@ -1,4 +1,8 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { encodeHeader, readHeader } from '../../bench/gguf.mjs';
 import { loadModel, type Model, type Session } from '../../lib/index.js';
 import { RECALL } from '../support/recall.js';
 
@@ -115,3 +119,29 @@ test('fork and rewind wait for the turns before them, and turns after them for t
   await expect(session.rewind(0)).rejects.toMatchObject({ code: 'SESSION_CLOSED' });
   await child.delete();
 });
+
+test('a template that refuses what does not end with a user is no obstacle: only time is lost', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'branching-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const strict = await loadModel(await strictModel(folder), { threads: 1, maxResident: 4 });
+  onTestFinished(() => strict.close());
+  const session = await strict.createSession({ ...GREEDY, system: 'You are kind.' });
+  await session.send('My name is Mosoba.');
+  const fork = await session.fork({ atMessage: 0 });
+  expect((await fork.send('What is my name?')).text).not.toContain('Mosoba');
+  await session.rewind(0);
+  expect((await session.send('What is my name?')).text).not.toContain('Mosoba');
+});
+
+/** The recall model with a template that wants a user's message at the end. */
+async function strictModel(folder: string): Promise<string> {
+  const { metadata, tensors, dataOffset } = readHeader(RECALL);
+  const template = metadata.get('tokenizer.chat_template');
+  if (template === undefined) throw new Error('the model has a template');
+  const refuses = "{% if messages[-1].role != 'user' %}{{ raise_exception('No user query found.') }}{% endif %}";
+  metadata.set('tokenizer.chat_template', { ...template, value: refuses + String(template.value) });
+  const path = join(folder, 'strict.gguf');
+  const data = (await readFile(RECALL)).subarray(dataOffset);
+  await writeFile(path, Buffer.concat([encodeHeader(metadata, tensors).bytes, data]));
+  return path;
+}

@@ -246,4 +246,25 @@ describe('one process', () => {
     onTestFinished(() => other.close());
     await within('claim()', other.claim('ann', false));
   });
+
+  test('a listing of those that do something asks no store: none that is only stored does', async () => {
+    const store = new MemoryStore();
+    const model = await loadRecall({ store });
+    for (const id of ['cat', 'ann', 'bob']) await (await model.createSession({ id })).save();
+    await model.getSession('bob')?.close();
+    const idsOf = async (filter: { state?: string; prefix?: string; cursor?: string; limit?: number }) => {
+      const ids: string[] = [];
+      for await (const { id } of model.listSessions(filter)) ids.push(id);
+      return ids;
+    };
+    expect(await idsOf({ state: 'closed' })).toEqual(['bob']);
+    store.listRecords = () => {
+      throw new Error('it was asked');
+    };
+    expect(await idsOf({ state: 'idle' })).toEqual(['ann', 'cat']);
+    expect(await idsOf({ state: 'idle', cursor: 'ann' })).toEqual(['cat']);
+    expect(await idsOf({ state: 'idle', prefix: 'a' })).toEqual(['ann']);
+    expect(await idsOf({ state: 'idle', limit: 1 })).toEqual(['ann']);
+    expect(await idsOf({ state: 'running' })).toEqual([]);
+  });
 });

@@ -10,7 +10,7 @@ export interface Wrong {
 
 const notNumbers = [null, '1', true, {}, [], 1n, () => 1, Symbol('1')];
 export const notTexts = [null, 1, true, {}, [], Symbol('text')];
-export const notObjects = [null, 1, 'text', true, []];
+export const notObjects = [null, 1, 'text', true, [], new Map([['topK', 1]]), new Date()];
 export const notLists = [null, 1, 'text', {}, new Set()];
 export const whole = (...values: unknown[]): Wrong => ({
   types: notNumbers,
