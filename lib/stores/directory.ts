@@ -189,8 +189,8 @@ export class DirectoryStore implements SessionStore {
         addPage(draft, hash, page, this.#pageBytes),
       );
       await this.#files.remove(files);
-      if (added) await this.#files.finish(file, durable);
-      else await this.#files.abandon(file);
+      if (added) return await this.#finish(hash, file, durable);
+      await this.#files.abandon(file);
       return stored;
     } catch (error) {
       await this.#files.abandon(file);
@@ -198,6 +198,15 @@ export class DirectoryStore implements SessionStore {
       await this.#drop(hash, file).catch(() => false);
       throw error;
     }
+  }
+
+  /** @returns whether the page is stored */
+  async #finish(hash: string, file: string, durable: boolean): Promise<boolean> {
+    await this.#files.finish(file, durable);
+    const { stored } = await this.#ledger.read((view) => getPage(view, hash));
+    // Whoever made the index forget it meanwhile has found no file to remove.
+    if (stored?.file !== file) await this.#files.remove([file]);
+    return stored !== undefined;
   }
 
   /** Does the work of one method. What goes wrong becomes STORE_FAILED. @param doing as in 'read a page' */

@@ -5,6 +5,7 @@ import { OpenFile } from '../../lib/disk.js';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { storeFailure } from '../../lib/stores/failure.js';
 import { retryBusy } from '../../lib/stores/files.js';
+import { PageFiles } from '../../lib/stores/pagefiles.js';
 import { audit } from '../support/audit.js';
 import { bytes, errno, failure, files, makeBench, read } from '../support/directory.js';
 
@@ -56,6 +57,29 @@ describe('what is on the disk', () => {
     expect(await bench.store.putPage('p', bytes('x'))).toBe(true);
     expect(await bench.store.putPage('q', bytes('x'))).toBe(false);
     expect(write).not.toHaveBeenCalled();
+  });
+
+  test.each([
+    ['its record is deleted', () => bench.store.deleteRecord('a')],
+    ['it is dropped', () => bench.store.deletePage('p')],
+    [
+      'another one drives it out',
+      async () => {
+        const other = new DirectoryStore(bench.root, { pageBytes: 3 });
+        await other.putPage('q', bytes('new'));
+        await other.close();
+      },
+    ],
+  ])('a page on its way into its place leaves no file when %s', async (_, forget) => {
+    await bench.store.putRecord('a', bytes('x'), { expected: 0, pages: ['p', 'q'] });
+    const { finish } = PageFiles.prototype;
+    vi.spyOn(PageFiles.prototype, 'finish').mockImplementationOnce(async function (this: PageFiles, ...given) {
+      await forget();
+      await finish.apply(this, given);
+    });
+    expect(await bench.store.putPage('p', bytes('page'))).toBe(false);
+    expect(await bench.store.getPage('p')).toBeUndefined();
+    await audit(bench.root);
   });
 
   test('of many that write one page one file stays', async () => {
