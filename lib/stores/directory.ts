@@ -4,7 +4,7 @@ import { Claims } from './claims.js';
 import { codeOf, storeFailure } from './failure.js';
 import { Ledger } from './ledger.js';
 import { PageFiles } from './pagefiles.js';
-import { addPage, dropPage, getPage } from './pages.js';
+import { addPage, dropPage, evict, getPage } from './pages.js';
 import { deleteRecord, getRecord, listExpired, listRecords, putRecord } from './records.js';
 import type {
   DeleteRecordOptions,
@@ -185,13 +185,18 @@ export class DirectoryStore implements SessionStore {
     const file = await this.#files.write(hash, parts, durable);
     try {
       const page = { file, bytes };
-      const { added, stored, files } = await this.#ledger.change((draft) =>
+      const { added, stored, files, more } = await this.#ledger.change((draft) =>
         addPage(draft, hash, page, this.#pageBytes),
       );
       await this.#files.remove(files);
-      if (added) return await this.#finish(hash, file, durable);
-      await this.#files.abandon(file);
-      return stored;
+      if (!added) {
+        await this.#files.abandon(file);
+        return stored;
+      }
+      const isStored = await this.#finish(hash, file, durable);
+      // Whatever becomes of that: the next page that comes goes on with it.
+      if (more) await this.#evict().catch(() => undefined);
+      return isStored;
     } catch (error) {
       await this.#files.abandon(file);
       // The index may name it already.
@@ -207,6 +212,15 @@ export class DirectoryStore implements SessionStore {
     // Whoever made the index forget it meanwhile has found no file to remove.
     if (stored?.file !== file) await this.#files.remove([file]);
     return stored !== undefined;
+  }
+
+  /** Keeps to the budget again after it has become smaller: in several commits, as one would keep the event loop for seconds. */
+  async #evict(): Promise<void> {
+    for (let more = true; more;) {
+      const evicted = await this.#ledger.change((draft) => evict(draft, this.#pageBytes));
+      await this.#files.remove(evicted.files);
+      more = evicted.more;
+    }
   }
 
   /** Does the work of one method. What goes wrong becomes STORE_FAILED. @param doing as in 'read a page' */

@@ -5,6 +5,8 @@ import { Draft, type View } from './view.js';
 
 /** Bounds how long drafting keeps the event loop: some milliseconds. */
 const GROUP = 100;
+/** … by what is changed, too: one change may evict many pages. */
+const GROUP_KEYS = 1000;
 /** … and the memory of one commit. */
 const GROUP_BYTES = 2 ** 24;
 
@@ -207,7 +209,7 @@ function draftAll(
   const draft = new Draft(view);
   const settle: (() => void)[] = [];
   for (const each of group) {
-    if (draft.bytes > GROUP_BYTES) break;
+    if (draft.bytes > GROUP_BYTES || draft.changes.size > GROUP_KEYS) break;
     settle.push(each.draft(draft));
   }
   return { generation, draft, settle };

@@ -5,6 +5,10 @@ import type { Draft, View } from './view.js';
 
 /** Uses closer together than that are one: a use costs a write. */
 const COARSE_MS = 60_000;
+/** Pages that one change evicts at most: some milliseconds of drafting. */
+const EVICTED = 100;
+/** Uses that are read in one go: a page that comes mostly drives out one. */
+const OLDEST = 8;
 
 export function getPage(view: View, hash: string): Page {
   return readPage(view.get(keys.page(hash)));
@@ -25,20 +29,28 @@ export function unnamePage(draft: Draft, hash: string): string | undefined {
   return file;
 }
 
+/** What a change made of the pages. */
+export interface Evicted {
+  /** That are not needed any more. */
+  files: string[];
+  /** Whether more has to go to keep to the budget: `evict()` it. */
+  more: boolean;
+}
+
 /**
  * Takes a page in whose file is written already, and lets the least recently used ones go.
  * @param budget bytes of all pages together
- * @returns whether this very file is the page now, and whether any is; files that are not needed any more
+ * @returns whether this very file is the page now, and whether any is
  */
 export function addPage(
   draft: Draft,
   hash: string,
   page: Omit<StoredPage, 'usedAt'>,
   budget: number,
-): { added: boolean; stored: boolean; files: string[] } {
+): Evicted & { added: boolean; stored: boolean } {
   const { users, stored } = getPage(draft, hash);
   if (users === 0 || stored !== undefined || page.bytes > budget) {
-    return { added: false, stored: stored !== undefined, files: [] };
+    return { added: false, stored: stored !== undefined, files: [], more: false };
   }
   const usedAt = tick(draft);
   draft.put(keys.page(hash), writePage({ users, stored: { ...page, usedAt } }));
@@ -47,7 +59,29 @@ export function addPage(
     totals.storedPages++;
     totals.storedPageBytes += page.bytes;
   });
-  return { added: true, stored: true, files: evict(draft, budget) };
+  return { added: true, stored: true, ...evict(draft, budget) };
+}
+
+/** Lets the least recently used pages go, until the others keep to the budget or so many are gone as one change may take. */
+export function evict(draft: Draft, budget: number): Evicted {
+  const files: string[] = [];
+  const isOver = (): boolean => readTotals(draft).storedPageBytes > budget;
+  let from: string = tables.uses[0];
+  while (isOver() && files.length < EVICTED) {
+    const oldest = draft.range(from, tables.uses[1], OLDEST);
+    for (const [key] of oldest) {
+      if (!isOver()) break;
+      const file = dropPage(draft, rest.use(key));
+      if (file === undefined) continue;
+      files.push(file);
+      count(draft, (totals) => totals.pageEvictions++);
+    }
+    const last = oldest.at(-1);
+    if (last === undefined) return { files, more: false };
+    // Not from the beginning again: what was removed there is passed over one by one.
+    from = `${last[0]}\0`;
+  }
+  return { files, more: isOver() };
 }
 
 /** Its content is gone; records go on naming it. @param file only if this is its file still @returns its file */
@@ -86,18 +120,6 @@ export function count(draft: Draft, change: (totals: Totals) => void): void {
   const totals = readTotals(draft);
   change(totals);
   draft.put(keys.totals(), writeTotals(totals));
-}
-
-function evict(draft: Draft, budget: number): string[] {
-  const files: string[] = [];
-  while (readTotals(draft).storedPageBytes > budget) {
-    const [oldest] = draft.range(...tables.uses, 1);
-    if (oldest === undefined) break;
-    const file = dropPage(draft, rest.use(oldest[0]));
-    if (file !== undefined) files.push(file);
-    count(draft, (totals) => totals.pageEvictions++);
-  }
-  return files;
 }
 
 /** Now; later than every use before, although the clock may have been set back. */

@@ -41,7 +41,8 @@ export class Draft implements View {
 
   range(from: Key, below: Key, limit: number): [Key, Buffer][] {
     const changed = [...this.changes].filter(([key]) => key >= from && key < below);
-    const merged = new Map(this.#base.range(from, below, limit + changed.length));
+    const removed = changed.filter(([, value]) => value === null).length;
+    const merged = new Map(this.#base.range(from, below, limit + removed));
     for (const [key, value] of changed) {
       if (value === null) merged.delete(key);
       else merged.set(key, value);
