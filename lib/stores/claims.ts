@@ -1,3 +1,4 @@
+import { codeOf } from './failure.js';
 import type { Ledger } from './ledger.js';
 import { beat, claim, leave, newOwner, release } from './owners.js';
 
@@ -7,7 +8,11 @@ const BEAT_MS = 10_000;
 export class Claims {
   readonly owner: string = newOwner();
   readonly #ledger: Ledger;
-  readonly #ids = new Set<string>();
+  readonly #held = new Set<string>();
+  /** Let go of, but the index may still say otherwise. */
+  readonly #left = new Set<string>();
+  /** What is being done for a session: what comes next waits for it. */
+  readonly #doing = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(ledger: Ledger) {
@@ -15,51 +20,85 @@ export class Claims {
   }
 
   /** @throws LlamaError SESSION_CONFLICT */
-  async claim(id: string, takeOver: boolean): Promise<void> {
-    this.#ids.add(id);
-    try {
-      await this.#ledger.change((draft) => {
-        claim(draft, id, this.owner, takeOver);
-      });
-    } catch (error) {
-      this.#ids.delete(id);
-      throw error;
-    }
-    this.#timer ??= setInterval(() => {
-      // One that is not written is one missed: the next may be in time.
-      this.#beat().catch(() => undefined);
-    }, BEAT_MS).unref();
+  claim(id: string, takeOver: boolean): Promise<void> {
+    return this.#inOrder(id, async () => {
+      const held = this.#held.has(id);
+      this.#held.add(id);
+      try {
+        await this.#ledger.change((draft) => {
+          claim(draft, id, this.owner, takeOver);
+        });
+        this.#left.delete(id);
+      } catch (error) {
+        // What was held before is held still, unless somebody else has it now.
+        if (!held || codeOf(error) === 'SESSION_CONFLICT') this.#held.delete(id);
+        throw error;
+      } finally {
+        this.#beatOrRest();
+      }
+    });
   }
 
-  async release(id: string): Promise<void> {
-    if (!this.#ids.delete(id)) return;
-    await this.#ledger.change((draft) => {
-      release(draft, id, this.owner);
-      if (this.#ids.size === 0) leave(draft, this.owner);
+  /** What can't be released now is with the next heartbeat that can. */
+  release(id: string): Promise<void> {
+    return this.#inOrder(id, () => {
+      if (this.#held.delete(id)) this.#left.add(id);
+      return this.#letGo(id);
     });
-    if (this.#ids.size === 0) this.#rest();
   }
 
   /** Lets go of all. */
   async end(): Promise<void> {
-    this.#rest();
-    if (this.#ids.size === 0) return;
-    const ids = [...this.#ids];
-    this.#ids.clear();
+    const ids = [...this.#held, ...this.#left];
+    this.#held.clear();
+    this.#left.clear();
+    this.#beatOrRest();
+    if (ids.length === 0) return;
     await this.#ledger.change((draft) => {
       for (const id of ids) release(draft, id, this.owner);
       leave(draft, this.owner);
     });
   }
 
-  #beat(): Promise<void> {
-    return this.#ledger.change((draft) => {
-      beat(draft, this.owner);
+  async #letGo(id: string): Promise<void> {
+    if (!this.#left.has(id)) return;
+    await this.#ledger.change((draft) => {
+      release(draft, id, this.owner);
+      if (this.#held.size === 0) leave(draft, this.owner);
     });
+    this.#left.delete(id);
+    this.#beatOrRest();
   }
 
-  #rest(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+  /** What isn't written is done by the next one, which may be in time. */
+  #beat(): void {
+    for (const id of this.#left) this.#inOrder(id, () => this.#letGo(id)).catch(() => undefined);
+    if (this.#held.size === 0) return;
+    this.#ledger
+      .change((draft) => {
+        beat(draft, this.owner);
+      })
+      .catch(() => undefined);
+  }
+
+  async #inOrder(id: string, work: () => Promise<void>): Promise<void> {
+    const done = this.#doing.get(id)?.then(work, work) ?? work();
+    this.#doing.set(id, done);
+    try {
+      await done;
+    } finally {
+      if (this.#doing.get(id) === done) this.#doing.delete(id);
+    }
+  }
+
+  #beatOrRest(): void {
+    if (this.#held.size + this.#left.size > 0) {
+      this.#timer ??= setInterval(() => {
+        this.#beat();
+      }, BEAT_MS).unref();
+    } else {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
   }
 }
