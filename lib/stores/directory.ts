@@ -244,7 +244,8 @@ export class DirectoryStore implements SessionStore {
   async #end(): Promise<void> {
     await Promise.allSettled(this.#calls);
     try {
-      await this.#uses.write();
+      // A hint: what can't be written is forgotten.
+      await this.#uses.write().catch(() => undefined);
       await this.#claims.end();
     } catch (error) {
       // Gone with the directory.

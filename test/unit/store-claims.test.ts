@@ -104,3 +104,27 @@ test('many released at once leave nothing', async () => {
   expect(vi.getTimerCount()).toBe(0);
   await Promise.all(ids.map((id) => other.claim(id, false)));
 });
+
+describe('close()', () => {
+  beforeEach(async () => {
+    await bench.store.putRecord('r', bytes('x'), { expected: 0, pages: ['p'] });
+    await bench.store.putPage('p', bytes('page'));
+    await bench.store.claim('a', false);
+    // Long enough for its use to be worth a note.
+    time.setClock(new Date(Date.now() + 61_000));
+    await bench.store.getPage('p');
+  });
+
+  test('that can’t note the use of pages lets go of what it has claimed all the same', async () => {
+    failOnce();
+    await bench.store.close();
+    expect(vi.getTimerCount()).toBe(0);
+    await other.claim('a', false);
+  });
+
+  test('that can write nothing ends its heartbeat all the same', async () => {
+    vi.spyOn(Environment.prototype, 'commit').mockRejectedValue(errno('ENOSPC'));
+    expect((await failure(bench.store.close())).message).toMatch(/Could not close .*disk is full/);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
