@@ -6,6 +6,7 @@ import { Ledger } from './ledger.js';
 import { PageFiles } from './pagefiles.js';
 import { addPage, dropPage, evict, getPage } from './pages.js';
 import { deleteRecord, getRecord, listExpired, listRecords, putRecord } from './records.js';
+import { checkPath, checkStoreOptions } from './rules.js';
 import type {
   DeleteRecordOptions,
   ListedRecord,
@@ -25,7 +26,7 @@ const PAGE_BYTES = 2 ** 34;
 
 /** How to keep sessions in a directory. */
 export interface DirectoryStoreOptions {
-  /** Bytes of all KV pages together; those used least recently go first. Default: 16 GiB. */
+  /** Bytes of all KV pages together; those used least recently go first; 0: none. Default: 16 GiB. */
   pageBytes?: number;
 }
 
@@ -51,14 +52,19 @@ export class DirectoryStore implements SessionStore {
   readonly #calls = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  /** @param path of the directory; a relative one is resolved now */
-  constructor(path: string, { pageBytes = PAGE_BYTES }: DirectoryStoreOptions = {}) {
+  /**
+   * @param path of the directory; a relative one is resolved now
+   * @throws TypeError, RangeError
+   */
+  constructor(path: string, options: DirectoryStoreOptions = {}) {
+    checkPath('path', path);
+    checkStoreOptions('options', options);
     const root = resolve(path);
     this.#ledger = Ledger.join(root);
     this.#files = new PageFiles(root);
     this.#claims = new Claims(this.#ledger);
     this.#uses = new Uses(this.#ledger);
-    this.#pageBytes = pageBytes;
+    this.#pageBytes = options.pageBytes ?? PAGE_BYTES;
   }
 
   getRecord(id: string): Promise<StoredRecord | undefined> {

@@ -1,4 +1,4 @@
-import { conflict } from './rules.js';
+import { checkStoreOptions, conflict } from './rules.js';
 import type {
   DeleteRecordOptions,
   ListedRecord,
@@ -17,7 +17,7 @@ interface Kept extends StoredRecord {
 
 /** How to keep sessions in memory. */
 export interface MemoryStoreOptions {
-  /** Bytes of all KV pages together; those used least recently go first. Default: 1 GiB. */
+  /** Bytes of all KV pages together; those used least recently go first; 0: none. Default: 1 GiB. */
   pageBytes?: number;
 }
 
@@ -32,8 +32,10 @@ export class MemoryStore implements SessionStore {
   #storedBytes = 0;
   #evictions = 0;
 
-  constructor({ pageBytes = PAGE_BYTES }: MemoryStoreOptions = {}) {
-    this.#pageBytes = pageBytes;
+  /** @throws TypeError, RangeError */
+  constructor(options: MemoryStoreOptions = {}) {
+    checkStoreOptions('options', options);
+    this.#pageBytes = options.pageBytes ?? PAGE_BYTES;
   }
 
   getRecord(id: string): Promise<StoredRecord | undefined> {

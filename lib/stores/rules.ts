@@ -1,5 +1,15 @@
 /** What the stores of this package do alike. */
+import { integer, options, refusal, text, type Check } from '../checks.js';
 import { LlamaError } from '../errors.js';
+
+/** The options of a store that has a budget of pages. */
+export const checkStoreOptions: Check = options({ pageBytes: integer(0, Number.MAX_SAFE_INTEGER) });
+
+/** The path of a directory. An empty one would be the working directory. */
+export const checkPath: Check = (name, value) => {
+  text(1, Infinity)(name, value);
+  if ((value as string).includes('\0')) throw new RangeError(refusal(name, 'a string without NUL characters', value));
+};
 
 /** The refusal of a write whose writer has not read the newest version. @param stored 0: there is none */
 export function conflict(expected: number, stored: number): LlamaError {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { MemoryStore } from '../../lib/stores/memory.js';
 import { typedStore } from '../../lib/stores/typed.js';
@@ -28,4 +29,44 @@ storeSuite('a typed store', {
   ...directory,
   open: async (pageBytes?: number) => typedStore(await directory.open(pageBytes)),
   reopen: async () => typedStore(await directory.reopen()),
+});
+
+describe('what a constructor refuses', () => {
+  const makers: [string, (options: unknown) => unknown][] = [
+    ['MemoryStore', (options) => new MemoryStore(options as never)],
+    ['DirectoryStore', (options) => new DirectoryStore('never-made', options as never)],
+  ];
+  const range = 'pageBytes must be an integer from 0 to 9007199254740991, got';
+  describe.each(makers)('%s', (_, make) => {
+    test.each<[unknown, typeof TypeError | typeof RangeError, string]>([
+      [{ pageBytes: NaN }, RangeError, `${range} NaN`],
+      [{ pageBytes: -1 }, RangeError, `${range} -1`],
+      [{ pageBytes: 0.5 }, RangeError, `${range} 0.5`],
+      [{ pageBytes: Infinity }, RangeError, `${range} Infinity`],
+      [{ pageBytes: '1' }, TypeError, `${range} '1'`],
+      [{ pageBytes: null }, TypeError, `${range} null`],
+      [{ pagebytes: 1 }, TypeError, "options has no option 'pagebytes'; did you mean 'pageBytes'?"],
+      [null, TypeError, 'options must be an object, got null'],
+      [1000, TypeError, 'options must be an object, got 1000'],
+    ])('%o', (options, kind, sentence) => {
+      expect(() => make(options)).toThrow(new kind(sentence));
+      expect(() => make(options)).toThrow(kind);
+    });
+
+    test('nothing of what it takes', () => {
+      for (const options of [undefined, {}, { pageBytes: undefined }, { pageBytes: 0 }, { pageBytes: 2 ** 40 }]) {
+        expect(make(options)).toBeDefined();
+      }
+    });
+  });
+
+  test.each<[unknown, typeof TypeError | typeof RangeError, string]>([
+    ['', RangeError, "path must be a non-empty string, got ''"],
+    ['a\0b', RangeError, "path must be a string without NUL characters, got 'a\\x00b'"],
+    [undefined, TypeError, 'path must be a non-empty string, got undefined'],
+    [new URL('file:///x'), TypeError, 'path must be a non-empty string, got '],
+  ])('a DirectoryStore in %o', (path, kind, sentence) => {
+    expect(() => new DirectoryStore(path as never)).toThrow(sentence);
+    expect(() => new DirectoryStore(path as never)).toThrow(kind);
+  });
 });
