@@ -56,9 +56,13 @@ export class Ledger {
     return this.#guard(environment, work);
   }
 
-  /** What was read last time, for figures that need not be new. Undefined before the first use. */
+  /** For figures: undefined before the first use, and when the index can't be read just now. */
   peek<T>(work: (view: View) => T): T | undefined {
-    return this.#environment?.read(work);
+    try {
+      return this.#environment?.read(work);
+    } catch {
+      return undefined; // whoever needs it says why
+    }
   }
 
   /**

@@ -120,7 +120,7 @@ export interface SessionStore {
   /** Drops a page, which turned out to be damaged, say; records go on naming it. True when there was one. */
   deletePage?(key: string): Promise<boolean>;
 
-  /** Counters and gauges of its own, for `model.stats()`. Synchronous, so that it costs nothing to ask. */
+  /** Counters and gauges of its own, for `model.stats()`. Synchronous, so that it costs nothing to ask. Never throws. */
   stats?(): Record<string, number>;
 
   /** Makes everything durable that was written, lets go of what it has claimed. Idempotent. */

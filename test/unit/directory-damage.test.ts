@@ -63,6 +63,16 @@ test('after a commit that failed the index is opened anew', async () => {
   expect(open).toHaveBeenCalledOnce();
 });
 
+test('figures that cannot be read are none, and the next ones are read again', async () => {
+  await bench.store.putRecord('a', bytes('x'), { expected: 0 });
+  const read = vi.spyOn(Environment.prototype, 'read').mockImplementationOnce(() => {
+    throw errno('SQLITE_IOERR');
+  });
+  expect(bench.store.stats()).toEqual({});
+  expect(read).toHaveBeenCalledOnce();
+  expect(bench.store.stats()).toMatchObject({ storedPages: 0 });
+});
+
 describe('a directory that cannot be used', () => {
   test('a file in its place', async () => {
     await writeFile(join(bench.root, 'file'), 'x');

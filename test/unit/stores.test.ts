@@ -70,3 +70,42 @@ describe('what a constructor refuses', () => {
     expect(() => new DirectoryStore(path as never)).toThrow(kind);
   });
 });
+
+describe('figures of a store that somebody wrote', () => {
+  const given = (stats: unknown): Record<string, number> | undefined =>
+    typedStore(Object.assign(new MemoryStore(), { stats })).stats?.();
+
+  test('that fails are none', () => {
+    const fails = (): never => {
+      throw new Error('no');
+    };
+    expect(given(fails)).toEqual({});
+    expect(
+      given(() => ({
+        a: 1,
+        get b() {
+          return fails();
+        },
+      })),
+    ).toEqual({});
+  });
+
+  test.each([[undefined], [null], ['text'], [1], [Promise.resolve({ a: 1 })]])('that come to %s are none', (value) => {
+    expect(given(() => value)).toEqual({});
+  });
+
+  test('that fail later are none, and it is nobody’s failure', async () => {
+    expect(given(() => Promise.reject(new Error('late')))).toEqual({});
+    // An unhandled rejection fails the run.
+    await new Promise(setImmediate);
+  });
+
+  test('are numbers: what else is among them is left out', () => {
+    expect(given(() => ({ a: 1, b: '2', c: null, d: 2n, e: NaN, f: -0.5 }))).toEqual({ a: 1, e: NaN, f: -0.5 });
+  });
+
+  test('are of the store, and where it has none there are none', () => {
+    expect(given(undefined)).toBeUndefined();
+    expect(typedStore(new MemoryStore()).stats?.()).toEqual(new MemoryStore().stats());
+  });
+});
