@@ -246,7 +246,10 @@ void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> 
     if (turn->admitted) follow(); // those who have followed it, while its KV is there
     asked_for_cells_ = false;
 
-    if (std::string(reason) != "stopSequence") { // what is held back then is the stop string
+    if (std::string(reason) == "stopSequence") { // what is held back then is the stop string, which nobody is told
+        const size_t said = turn->target.size() - turn->text.held();
+        if (sequence.tokens.size() > said) trim(id, said);
+    } else {
         std::string text;
         Tokens tokens;
         turn->text.finish(text, tokens);

@@ -54,6 +54,8 @@ class ReplyText {
     // True: a stop string was found. What left is in `text` and `tokens`.
     bool push(llama_token token, const std::string& piece, std::string& text, Tokens& tokens);
     void finish(std::string& text, Tokens& tokens);
+    // Tokens that have not left.
+    size_t held() const { return held_.size(); }
 
   private:
     void release(size_t bytes, Tokens& tokens);

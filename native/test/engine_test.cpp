@@ -209,6 +209,22 @@ TEST(engine_ends_at_a_stop_string) {
     CHECK(whole.text.find("8 9") != std::string::npos);
 }
 
+// Its tokens are said to nobody: KV that held them would be named by a conversation that does not.
+TEST(engine_keeps_nothing_of_a_stop_string) {
+    LiveEngine live;
+    const Tokens prompt = chat({"Count from 3 to 9."});
+    for (const char* stop : {"6 7 8", "7", " 8 9"}) {
+        SubmitOptions options = greedy(0, prompt);
+        options.stop = {stop};
+        const Reply reply = live.run(options);
+        CHECK_EQ(reply.reason(), "stopSequence");
+        CHECK_EQ(reply.end().kv_tokens, reply.end().prompt_tokens + static_cast<int>(reply.tokens.size()));
+        CHECK_EQ(live.stat("usedCells"), static_cast<double>(reply.end().kv_tokens));
+        CHECK_EQ(live.export_now(0, 0, reply.end().kv_tokens), "");
+        CHECK_EQ(live.export_now(0, 0, reply.end().kv_tokens + 1), "INTERNAL");
+    }
+}
+
 TEST(engine_refuses_what_is_wrong_in_a_submit) {
     LiveEngine live;
     live.info();
