@@ -58,6 +58,10 @@ void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
     idle.turn = std::make_unique<Turn>(std::move(options), std::move(sampler), next_order_++);
     Turn& turn = *idle.turn;
     asked_for_cells_ = false;
+    // What is of no use makes room at once, also where the turn ends here: what its end counts has to be a beginning of its prompt.
+    // Logits are not kept: at least one token has to be decoded.
+    const size_t most = std::max<size_t>(turn.prompt_tokens, 1) - 1;
+    trim(sequence, common_length(idle.tokens, turn.target, most));
 
     if (turn.prompt_tokens == 0) {
         return finish(sequence, "error", Failure{"INTERNAL", "An empty prompt: there is nothing to go on from."});
@@ -70,9 +74,6 @@ void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
                                                   ". Load the model with more contextTokens, or start a new session."});
     }
     turn.sampler->see_prompt(turn.target);
-    // What is of no use makes room at once. Logits are not kept: at least one token has to be decoded.
-    const size_t common = common_length(idle.tokens, turn.target, turn.prompt_tokens - 1);
-    trim(sequence, common);
     turn.cached_tokens = idle.tokens.size();
     count([&](Counters& c) { c.cached_tokens += static_cast<double>(turn.cached_tokens); });
 }

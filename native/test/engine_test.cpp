@@ -225,6 +225,23 @@ TEST(engine_keeps_nothing_of_a_stop_string) {
     }
 }
 
+// What it holds then is told as the beginning of its prompt.
+TEST(engine_keeps_of_a_refused_prompt_what_it_begins_with) {
+    LiveEngine live(options_of(2, 512));
+    const Tokens first = long_prompt(300, 1);
+    live.run(endless(0, first, 1));
+    Tokens longer(first.begin(), first.begin() + 100);
+    longer.resize(600, first[100] == 300 ? 301 : 300);
+    const Reply reply = live.run(greedy(0, longer));
+    CHECK_EQ(reply.code(), "CONTEXT_FULL");
+    CHECK_EQ(reply.end().kv_tokens, 100);
+    CHECK_EQ(live.stat("usedCells"), 100.0);
+    const Reply empty = live.run(greedy(0, {}));
+    CHECK_EQ(empty.code(), "INTERNAL");
+    CHECK_EQ(empty.end().kv_tokens, 0);
+    CHECK_EQ(live.stat("usedCells"), 0.0);
+}
+
 TEST(engine_refuses_what_is_wrong_in_a_submit) {
     LiveEngine live;
     live.info();
