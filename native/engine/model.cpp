@@ -2,6 +2,7 @@
 
 #include "backend.h"
 #include "error.h"
+#include "long_runs.h"
 #include "model_file.h"
 
 #include <climits>
@@ -38,7 +39,11 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
     }
     for (llama_token token = 0; token < vocabulary_size(); token++) {
         if (ends_generation(token)) end_tokens_.push_back(token);
+        const int special = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN;
+        if (llama_vocab_get_attr(vocab_, token) & special)
+            special_texts_.emplace_back(llama_vocab_get_text(vocab_, token));
     }
+    matches_runs_ = llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_BPE;
     const std::string adds_space = metadata("tokenizer.ggml.add_space_prefix");
     adds_space_ = adds_space.empty() ? llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_SPM : adds_space == "true";
     chat_ = std::make_unique<ChatTemplate>(get());
@@ -46,20 +51,39 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
 
 Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_special) const {
     if (text.size() >= INT32_MAX) throw Error("INTERNAL", "A text of 2 GiB or more can't be tokenised.");
-    const auto length = static_cast<int32_t>(text.size());
-    Tokens tokens(text.size() / 2 + 16);
+    Tokens tokens;
+    const std::vector<size_t> cuts = matches_runs_ ? cuts_of_long_runs(text, special_texts_) : std::vector<size_t>();
+    if (cuts.empty()) {
+        tokenize_piece(text.data(), text.size(), add_special, parse_special, tokens);
+        return tokens;
+    }
+    // llama.cpp would put both around each piece.
+    if (add_special && llama_vocab_get_add_bos(vocab_)) tokens.push_back(llama_vocab_bos(vocab_));
+    size_t from = 0;
+    for (const size_t to : cuts) {
+        tokenize_piece(text.data() + from, to - from, false, parse_special, tokens);
+        from = to;
+    }
+    tokenize_piece(text.data() + from, text.size() - from, false, parse_special, tokens);
+    if (add_special && llama_vocab_get_add_eos(vocab_)) tokens.push_back(llama_vocab_eos(vocab_));
+    return tokens;
+}
+
+// Behind what is there already.
+void Model::tokenize_piece(const char* text, size_t size, bool add_special, bool parse_special, Tokens& tokens) const {
+    const size_t before = tokens.size();
+    tokens.resize(before + size / 2 + 16);
     const auto fill = [&] {
-        return llama_tokenize(vocab_, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()),
-                              add_special, parse_special);
+        return llama_tokenize(vocab_, text, static_cast<int32_t>(size), tokens.data() + before,
+                              static_cast<int32_t>(tokens.size() - before), add_special, parse_special);
     };
     int32_t count = fill();
     if (count == INT32_MIN) throw Error("INTERNAL", "A text of more than 2^31 tokens can't be tokenised.");
     if (count < 0) { // the negated number that is needed
-        tokens.resize(static_cast<size_t>(-count));
+        tokens.resize(before + static_cast<size_t>(-count));
         count = fill();
     }
-    tokens.resize(static_cast<size_t>(count));
-    return tokens;
+    tokens.resize(before + static_cast<size_t>(count));
 }
 
 static std::string spell(const llama_vocab* vocab, llama_token token, bool without_space, bool special) {

@@ -41,10 +41,14 @@ class Model {
     int metadata_int(const std::string& key, int otherwise) const;
 
   private:
+    void tokenize_piece(const char* text, size_t size, bool add_special, bool parse_special, Tokens& tokens) const;
+
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     const llama_vocab* vocab_ = nullptr;
     Tokens end_tokens_;
-    bool adds_space_ = false; // the tokeniser puts a space in front of a text
+    bool matches_runs_ = false;              // the tokeniser splits texts by regular expressions
+    std::vector<std::string> special_texts_; // what it takes for one token wherever it stands
+    bool adds_space_ = false;                // the tokeniser puts a space in front of a text
     std::unique_ptr<ChatTemplate> chat_;
 };
 

@@ -1,10 +1,14 @@
 #include "check.h"
+#include "gguf.h"
+#include "long_runs.h"
 #include "model_file.h"
 #include "recall.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <random>
 #include <thread>
 
@@ -33,6 +37,18 @@ static const std::string& recall_bytes() {
         return std::string(std::istreambuf_iterator<char>(file), {});
     }();
     return bytes;
+}
+
+// The recall model, with another name for the way in which its tokeniser splits texts.
+static std::string with_splitter(const Directory& directory, const char* name) {
+    const std::string header = (directory.path / "header").string();
+    const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(
+        gguf_init_from_file(recall_path().c_str(), {/*no_alloc=*/true, /*ctx=*/nullptr}), gguf_free);
+    const size_t data = gguf_get_data_offset(gguf.get());
+    gguf_set_val_str(gguf.get(), "tokenizer.ggml.pre", name);
+    gguf_write_to_file(gguf.get(), header.c_str(), true);
+    std::ifstream file(header, std::ios::binary);
+    return directory.file(name, std::string(std::istreambuf_iterator<char>(file), {}) + recall_bytes().substr(data));
 }
 
 static std::string load_error(const std::string& path) {
@@ -120,6 +136,53 @@ TEST(model_reads_control_tokens_only_when_asked) {
     CHECK(!model.end_tokens().empty());
     CHECK(!model.valid(-1));
     CHECK(!model.valid(model.vocabulary_size()));
+}
+
+// Where llama.cpp splits texts by regular expressions, libstdc++ goes one call deeper with each character of a match: a run of
+// 30,000 letters ended the process.
+TEST(model_reads_runs_without_end) {
+    const Directory directory;
+    for (const char* splitter : {"gpt-4o", "deepseek-v3", "bloom", "exaone-moe"}) {
+        const Model model(with_splitter(directory, splitter), 0, [](float) { return true; });
+        for (const std::string part : {"a", "A", ".", "1", " ", "\n", "a ", "aB", "a1", "\xC3\xA9", "\xE6\xBC\xA2"}) {
+            std::string text = "before ";
+            while (text.size() < 70000) text += part;
+            text += "<|im_end|> behind";
+            const Tokens tokens = model.tokenize(text, true, true);
+            CHECK_EQ(model.detokenize(tokens.data(), tokens.size(), true), text);
+            CHECK_EQ(
+                std::count_if(tokens.begin(), tokens.end(), [&](llama_token t) { return model.ends_generation(t); }),
+                1);
+        }
+    }
+}
+
+TEST(model_long_runs_are_cut_where_nothing_comes_apart) {
+    const std::vector<std::string> whole = {"im_", "<|im_end|>", "end"};
+    std::string usual;
+    for (int i = 0; i < 5000; i++) usual += "It is 4 o'clock, dear \xE2\x82\xAC friend.\n\n    ";
+    CHECK_EQ(cuts_of_long_runs(usual, whole).size(), 0u);
+    CHECK_EQ(cuts_of_long_runs("", whole).size(), 0u);
+    CHECK_EQ(cuts_of_long_runs(std::string(longest_run, 'a'), whole).size(), 0u);
+    CHECK_EQ(cuts_of_long_runs(std::string(longest_run + 1, 'a'), whole).size(), 1u);
+    for (size_t before = longest_run - 20; before < longest_run + 5; before++) {
+        std::string text(before, 'a');
+        text += "<|im_end|>x";
+        const size_t end = text.size() - 1;
+        text += std::string(100, 'b');
+        for (const size_t cut : cuts_of_long_runs(text, whole)) CHECK(cut <= before || cut >= end);
+    }
+    // Each letter has two bytes.
+    std::string letters;
+    for (size_t i = 0; i < 3 * longest_run; i++) letters += "\xC3\xA9";
+    const std::vector<size_t> cuts = cuts_of_long_runs(letters, whole);
+    CHECK_EQ(cuts.size(), 2u);
+    CHECK_EQ(cuts[0], 2 * longest_run);
+    CHECK_EQ(cuts[1], 4 * longest_run);
+    // What is to be kept whole is too long for that, or is everywhere.
+    const std::string endless(10 * longest_run, 'a');
+    CHECK_EQ(cuts_of_long_runs(endless, {endless}).size(), 9u);
+    CHECK_EQ(cuts_of_long_runs(endless, {"aa"}).size(), 10u);
 }
 
 TEST(model_chat_prompt_keeps_the_tokens_that_are_known) {
