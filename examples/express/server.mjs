@@ -15,14 +15,21 @@ const sessions = new Map(); // user → promise of the session; one that nobody 
 
 function sessionOf(user) {
   if (!sessions.has(user)) {
-    const opened = model.resumeSession(user).catch((error) => {
-      if (error.code !== 'SESSION_NOT_FOUND') throw error;
-      return model.createSession({ id: user, maxTokens: 500, sampling: { temperature: 0 } });
-    });
+    const opened = open(user);
     sessions.set(user, opened);
     opened.catch(() => sessions.delete(user));
   }
   return sessions.get(user);
+}
+
+async function open(user) {
+  const session = await model.resumeSession(user).catch((error) => {
+    if (error.code !== 'SESSION_NOT_FOUND') throw error;
+    return model.createSession({ id: user, maxTokens: 500, sampling: { temperature: 0 } });
+  });
+  // Expired, deleted, or taken over by another process: the next request opens it anew.
+  session.on('state', ({ to }) => to === 'closed' && sessions.delete(user));
+  return session;
 }
 
 const app = express();
@@ -53,7 +60,6 @@ const server = app.listen(Number(process.env.PORT ?? 3000), () => {
 
 process.once('SIGTERM', async () => {
   server.close();
-  for (const session of sessions.values()) await (await session).save();
-  await model.close();
+  await model.close().catch(console.error); // ends the turns; all sessions are saved, their KV too
   process.exit();
 });

@@ -1,5 +1,6 @@
 // Checks that the examples with a package.json of their own run.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { inRoot } from '../parts/files.mjs';
@@ -32,7 +33,12 @@ export const checks = {
       await say('ada', 'My name is Ada.');
       const text = await say('ada', 'What is my name?');
       if (text !== 'Your name is Ada.') throw new Error(`It said: ${text}\n${printed}`);
-      return text;
+      if (process.platform === 'win32') return text; // there SIGTERM just ends a process
+      const ended = once(server, 'exit');
+      server.kill();
+      const [code] = await ended;
+      if (code !== 0) throw new Error(`After SIGTERM it ended with ${code}:\n${printed}`);
+      return `${text} Ends in order.`;
     } finally {
       server.kill();
     }

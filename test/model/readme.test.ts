@@ -116,6 +116,23 @@ describe('the server', { timeout: 150_000 }, () => {
     expect(storeRestores).toBeGreaterThan(0);
     await stop();
   });
+
+  test.each([
+    ['was deleted', "model.deleteSession('Ada')", ''],
+    ['was closed', "model.getSession('Ada').close()", 'Ada'],
+  ])('a session that %s is opened anew, and the server still ends in order', async (_, act, remembered) => {
+    cwd = await prepare(`${server}\nprocess.on('SIGUSR2', () => ${act}.then(() => console.log('done')));`);
+    await open();
+    expect((await post('Ada', 'My name is Ada.'))[0]).toBe(200);
+    program.child.kill('SIGUSR2');
+    await program.printed(/done/);
+    const [status, text] = await post('Ada', 'What is my name?');
+    expect(status).toBe(200);
+    expect(text.includes('Ada')).toBe(remembered !== '');
+    program.child.kill('SIGUSR2'); // and nobody opens it again
+    await program.printed(/done\s+done/);
+    await stop();
+  });
 });
 
 test('the table of errors has every code, and no other', async () => {
