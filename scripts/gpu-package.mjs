@@ -10,14 +10,26 @@ import { inRoot, megabytes, readJson, shown, sizeOf } from './parts/files.mjs';
 import { writeLicenses } from './parts/licenses.mjs';
 import { entry, Failure } from './parts/process.mjs';
 
-const kinds = {
-  // From Turing (GeForce RTX 20, T4) to Blackwell; code for later ones is made by the driver from the last.
+// Nothing in ggml asks whether a card can run what was compiled: one that can't ends the process at its first kernel. So there is
+// machine code for every card that a driver for CUDA 12 drives: it runs on cards of the same major version that are not older, and
+// needs no newer driver, as PTX would. Later cards get theirs from their driver, which makes it from the PTX of 100 (without `-real`
+// there are both). That of 120 would not do: ggml's CMake makes it 120a, which is for that card alone.
+const cudaArchitectures = [
+  ...['50-real', '60-real', '61-real', '70-real'], // Maxwell, Pascal, Volta
+  ...['75-real', '80-real', '86-real', '89-real', '90-real'], // Turing, Ampere, Ada, Hopper
+  ...['100', '120-real'], // Blackwell
+];
+
+export const kinds = {
   cuda: {
     title: 'CUDA',
-    needs: 'An NVIDIA driver, and the CUDA 12 runtime with cuBLAS 12 (they are not part of this package).',
+    needs:
+      'An NVIDIA GPU of compute capability 5.0 or newer (GeForce GTX 900, from 2014, and later ones), a driver for CUDA 12 (525 or ' +
+      'newer), and the CUDA 12 runtime with cuBLAS 12 (they are not part of this package).',
     options: [
       '-DGGML_CUDA=ON',
-      '-DCMAKE_CUDA_ARCHITECTURES=75-real;80-real;86-real;89-real;90-real;100-real;120-real;120-virtual',
+      `-DCMAKE_CUDA_ARCHITECTURES=${cudaArchitectures.join(';')}`,
+      '-DGGML_CUDA_NCCL=OFF', // else the module needs NCCL's library wherever it was there when the module was compiled
     ],
   },
   vulkan: {
