@@ -99,6 +99,11 @@ function remedyFor(reason: string, addon: string | undefined, libc: string | und
     return 'Files of two versions are mixed: delete node_modules, install again. In a clone: npm run compile';
   if (/ld-musl|ld-linux|invalid ELF|wrong ELF|not a valid Win32|incompatible architecture/.test(reason))
     return 'node_modules came from another machine: delete it and install here.';
+  if (/specified module could not be found/.test(reason))
+    return (
+      'The addon lacks a library. Delete node_modules and install again; if that does not help, install the Microsoft Visual C++ ' +
+      'Redistributable 2015-2022.'
+    );
   if (/SIGILL/.test(reason)) return `This CPU lacks instructions that the addon was compiled for; ${build}`;
   return `Delete node_modules and install again; if that does not help, ${build}`;
 }

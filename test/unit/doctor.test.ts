@@ -75,6 +75,11 @@ group('an addon that does not work', () => {
       { failure: "/lib/libc.so.6: version `GLIBC_2.38' not found" },
       /older than the prebuilt addon needs/,
     ],
+    [
+      'lacks the C++ runtime of Windows',
+      { platform: 'win32-x64', failure: 'The specified module could not be found.' },
+      /Visual C\+\+ Redistributable/,
+    ],
     ['is of another machine', { failure: 'invalid ELF header' }, /came from another machine/],
     ['meets an old CPU', { failure: 'its process ended (killed by SIGILL)' }, /CPU lacks instructions/],
     [
