@@ -14,6 +14,9 @@ export interface Finding {
 /** Less is hardly enough for a model and its KV. */
 const LITTLE_MEMORY = 1e9;
 
+/** What the loader says of a library that wants a newer C or C++ library. */
+const SYSTEM_TOO_OLD = /(GLIBC|GLIBCXX|CXXABI)_[\d.]+' not found/;
+
 /** What is here, a line for each thing. */
 export function describe(facts: Facts): string {
   const { computes } = facts;
@@ -93,7 +96,7 @@ function remedyFor(reason: string, addon: string | undefined, libc: string | und
     const which = libc === 'musl' ? `${platform} with musl` : platform;
     return `There is no prebuilt addon for ${which} in this package; ${build}`;
   }
-  if (/(GLIBC|GLIBCXX|CXXABI)_[\d.]+' not found/.test(reason))
+  if (SYSTEM_TOO_OLD.test(reason))
     return `The system's libraries are older than the prebuilt addon needs. Use a newer system, or ${build}`;
   if (/version/.test(reason))
     return 'Files of two versions are mixed: delete node_modules, install again. In a clone: npm run compile';
@@ -110,6 +113,8 @@ function remedyFor(reason: string, addon: string | undefined, libc: string | und
 
 function gpuRemedy(name: string, refused: string): string {
   if (/another version/.test(refused)) return `npm install ${name}@latest llama-sessions@latest`;
+  if (SYSTEM_TOO_OLD.test(refused))
+    return "The system's libraries are older than the package needs (docs/deploying.md says which). Use a newer system.";
   if (/libcuda\.so/.test(refused)) return 'Install the NVIDIA driver. In a container: run it with --gpus all.';
   if (/libcu(dart|blas)/.test(refused))
     return 'Install the CUDA runtime and cuBLAS of the version named above (from NVIDIA, or an nvidia/cuda:…-runtime image).';

@@ -2,10 +2,11 @@
 // build/packages/. llama-sessions picks it up when it is installed beside it (lib/backends.ts).
 //
 //   LLAMA_SESSIONS_CMAKE="-D…"   more options for CMake
+//   LLAMA_SESSIONS_GLIBC=2.28    fail when the module asks for a newer C library
 import fs from 'node:fs';
 import path from 'node:path';
 import { build, givenOptions } from './build.mjs';
-import { strip } from './parts/binaries.mjs';
+import { checkFloor, strip } from './parts/binaries.mjs';
 import { inRoot, megabytes, readJson, shown, sizeOf } from './parts/files.mjs';
 import { writeLicenses } from './parts/licenses.mjs';
 import { entry, Failure } from './parts/process.mjs';
@@ -83,7 +84,10 @@ await entry(import.meta, async ([kind]) => {
   fs.rmSync(folder, { recursive: true, force: true });
   fs.mkdirSync(folder, { recursive: true });
   fs.copyFileSync(inRoot(out, 'Release', module), path.join(folder, module));
-  if (process.platform === 'linux') await strip(path.join(folder, module));
+  if (process.platform === 'linux') {
+    await strip(path.join(folder, module));
+    await checkFloor(folder, process.env.LLAMA_SESSIONS_GLIBC);
+  }
   writeLicenses();
   fs.copyFileSync(inRoot('THIRD_PARTY_LICENSES'), path.join(folder, 'THIRD_PARTY_LICENSES'));
   fs.copyFileSync(inRoot('LICENSE'), path.join(folder, 'LICENSE'));

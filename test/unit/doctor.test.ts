@@ -101,6 +101,7 @@ group('a GPU package', () => {
     ['libcudart.so.12: cannot open shared object file', /Install the CUDA runtime/],
     ['libcuda.so.1: cannot open shared object file', /--gpus all/],
     ['libvulkan.so.1: cannot open shared object file', /libvulkan1/],
+    ["/lib/libc.so.6: version `GLIBC_2.34' not found (required by libggml-cuda.so)", /Use a newer system/],
     ['it finds no device it can use', /nvidia-smi/],
     ['it was made for another version of llama-sessions', /npm install llama-sessions-cuda-linux-x64@latest/],
     ['this addon was compiled from source with ggml inside, and takes no modules', /GGML_CUDA=ON/],
