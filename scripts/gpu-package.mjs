@@ -47,12 +47,13 @@ export const packageName = (kind) => `llama-sessions-${kind}-${process.platform}
 
 /** What makes a folder with a module in it a GPU package. */
 export function manifest(kind, module) {
-  const { version, license, engines } = readJson(inRoot('package.json'));
+  const { version, license, engines, repository } = readJson(inRoot('package.json'));
   return {
     name: packageName(kind),
     version,
     description: `The ${kinds[kind].title} backend of llama-sessions for ${process.platform} ${process.arch}`,
     license,
+    repository,
     os: [process.platform],
     cpu: [process.arch],
     ...(process.platform === 'linux' && { libc: ['glibc'] }),
