@@ -5,6 +5,7 @@ import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { inRoot, megabytes, readJson, shown } from './files.mjs';
 import { Failure, run } from './process.mjs';
+import { tarOf } from './tar.mjs';
 
 /** What a build takes, of ggml the backends that somebody may want here. */
 const wanted = [
@@ -50,22 +51,8 @@ export async function packSources() {
 }
 
 async function pack({ folder, archive, pin, files }) {
-  const packed = await files(pin());
-  const list = inRoot('build/sources.txt');
-  const tar = inRoot('build/sources.tar');
-  fs.mkdirSync(inRoot('build'), { recursive: true });
-  fs.writeFileSync(list, packed.sort().join('\n'));
-  const same = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '--mode=u=rw,go=r,a+X'];
-  const { code, output } = await run(
-    'tar',
-    ['--create', '--format=ustar', ...same, `--files-from=${list}`, `--file=${tar}`],
-    {
-      cwd: folder,
-    },
-  );
-  if (code !== 0) throw new Failure(`${shown(archive)} takes GNU tar:\n${output}`);
-  fs.writeFileSync(archive, gzipSync(fs.readFileSync(tar), { level: 9 }));
-  fs.rmSync(tar);
+  const packed = (await files(pin())).sort();
+  fs.writeFileSync(archive, gzipSync(tarOf(folder, packed), { level: 9 }));
   console.log(`${shown(archive)}: ${packed.length} files, ${megabytes(fs.statSync(archive).size)}`);
 }
 
