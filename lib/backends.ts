@@ -76,7 +76,15 @@ function find(name: string, tree: string): (GpuPackage & { module: string })[] {
     theirs === tree
       ? undefined
       : `it was made for another version of llama-sessions (llama.cpp ${theirs}, not ${tree})`;
-  return [{ name, module: join(dirname(installed.file), module), refused }];
+  return [{ name, module: outsideAsar(join(dirname(installed.file), module)), refused }];
+}
+
+/**
+ * A packaged Electron app resolves all packages to its archive, also those that `asarUnpack` has put beside it. Node's own functions
+ * are patched to know; the system, which loads our module, is not.
+ */
+export function outsideAsar(file: string): string {
+  return file.replace(/\.asar(?=[\\/])/, '.asar.unpacked');
 }
 
 function description(content: unknown): { module: string | undefined; tree: string } {
