@@ -88,7 +88,7 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
   const { signal } = options;
   const native: EngineOptions = {
     path,
-    // 'auto' can't know better as long as only CPU builds exist, where it means nothing.
+    // 'auto' and 'all': all layers. Where those don't fit onto the device, the load fails, and the user names a number.
     gpuLayers: typeof options.gpuLayers === 'number' ? options.gpuLayers : -1,
     contextTokens: options.contextTokens,
     sequences: options.maxResident,
