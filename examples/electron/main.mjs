@@ -1,6 +1,6 @@
 // MODEL=model.gguf npm start
-// The model lives in the main process: its steps run on a thread of their own and block neither window nor main process. A
-// session per window, its pieces sent as they come.
+// The model lives in the main process: its steps run on a thread of their own and block neither window nor main process. One
+// window, one session, its pieces sent as they come; the next start goes on where this one ended.
 import path from 'node:path';
 import { app, BrowserWindow, ipcMain } from 'electron';
 import { loadModel } from 'llama-sessions';
@@ -8,11 +8,17 @@ import { loadModel } from 'llama-sessions';
 const model = await loadModel(process.env.MODEL ?? 'model.gguf', {
   store: path.join(app.getPath('userData'), 'sessions'),
 });
-const sessions = new Map(); // id of the window's contents → session
+// A fixed id, so that the store has one conversation and not one more after each start.
+const session = await model.resumeSession('window').catch((error) => {
+  if (error.code !== 'SESSION_NOT_FOUND') throw error;
+  return model.createSession({ id: 'window', maxTokens: 500, overflow: 'dropOldest' });
+});
 
+ipcMain.handle('history', () => session.messages);
+
+// What is sent while a reply still comes waits for its turn.
 ipcMain.handle('send', async ({ sender }, text) => {
-  if (!sessions.has(sender.id)) sessions.set(sender.id, await model.createSession({ maxTokens: 500 }));
-  for await (const piece of sessions.get(sender.id).send(text)) {
+  for await (const piece of session.send(text)) {
     if (sender.isDestroyed()) break; // leaving the loop cancels the turn
     sender.send('piece', piece.text);
   }
@@ -24,11 +30,6 @@ function openWindow() {
     height: 800,
     webPreferences: { preload: path.join(import.meta.dirname, 'preload.cjs') },
   });
-  const { id } = window.webContents;
-  window.on('closed', () => {
-    sessions.get(id)?.close();
-    sessions.delete(id);
-  });
   window.loadFile('index.html');
 }
 
@@ -38,7 +39,7 @@ let closed = false;
 app.on('before-quit', async (event) => {
   if (closed) return;
   event.preventDefault();
-  await model.close();
+  await model.close().catch(console.error); // saves the session, its KV too
   closed = true;
   app.quit();
 });

@@ -1,9 +1,9 @@
 /** The examples run, and fail loudly. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { run } from '../support/program.js';
+import { ROOT, run } from '../support/program.js';
 import { RECALL } from '../support/recall.js';
 
 const DEMO = 'examples/demo.mjs';
@@ -73,4 +73,44 @@ describe('npm run chat', { timeout }, () => {
     expect(stderr).toContain(message);
     expect(stderr).not.toMatch(/^ +at /m); // no stack
   });
+});
+
+/** Electron as far as the example's main process sees it: a window that says two things at once, and quits. */
+const ELECTRON = `
+import { EventEmitter } from 'node:events';
+const handlers = {};
+export const ipcMain = { handle: (name, handler) => (handlers[name] = handler) };
+export const app = Object.assign(new EventEmitter(), {
+  getPath: () => process.cwd(),
+  whenReady: () => Promise.resolve(),
+  quit() {
+    let prevented = false;
+    app.emit('before-quit', { preventDefault: () => (prevented = true) });
+    if (!prevented) process.exit();
+  },
+});
+export class BrowserWindow {
+  async loadFile() {
+    const event = { sender: { isDestroyed: () => false, send: (channel, text) => process.stdout.write(text) } };
+    console.log((await handlers.history(event)).length, 'messages');
+    await Promise.all(['My name is Ada.', 'What is my name?'].map((text) => handlers.send(event, text)));
+    app.quit();
+  }
+}`;
+
+test('the Electron example has one conversation, which goes on after a restart', { timeout }, async () => {
+  // Below the repository, so that the package's own name leads to dist/.
+  await mkdir(join(ROOT, 'build'), { recursive: true });
+  const cwd = await mkdtemp(join(ROOT, 'build', 'electron-'));
+  onTestFinished(() => rm(cwd, { recursive: true }));
+  await mkdir(join(cwd, 'node_modules/electron'), { recursive: true });
+  await writeFile(join(cwd, 'node_modules/electron/package.json'), '{"type":"module","exports":"./index.js"}');
+  await writeFile(join(cwd, 'node_modules/electron/index.js'), ELECTRON);
+  await copyFile(join(ROOT, 'examples/electron/main.mjs'), join(cwd, 'main.mjs'));
+  for (const messages of [0, 4]) {
+    const { code, stdout, stderr } = await run(['main.mjs'], { cwd, env: { MODEL: RECALL } });
+    expect(stdout).toContain(`${String(messages)} messages\n`);
+    expect(stdout).toContain('Your name is Ada.');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  }
 });
