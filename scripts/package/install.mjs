@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { sizeOf } from '../parts/files.mjs';
-import { answers, doctor, fixture, installed, megabytesOf, npmFile, place, succeed } from './place.mjs';
+import { answers, doctor, fixture, installed, megabytesOf, NotHere, npmFile, place, succeed } from './place.mjs';
 import { bestVariant } from './variant.mjs';
 
 const platform = `${process.platform}-${process.arch}`;
@@ -11,7 +11,9 @@ const mostBytes = 40e6;
 
 export const checks = {
   async 'contents of the tarball'({ tarball }) {
-    const files = (await succeed('tar', ['-tzf', tarball], {})).split('\n');
+    // By its name alone: to GNU's tar, which Git brings to Windows, what stands before a colon is another machine.
+    const where = { cwd: path.dirname(tarball) };
+    const files = (await succeed('tar', ['-tzf', path.basename(tarball)], where)).split(/\r?\n/);
     const needed = [
       'dist/index.js',
       'dist/index.cjs',
@@ -45,8 +47,10 @@ export const checks = {
 
   async 'size on disk, this platform'({ folder }) {
     const own = path.join(folder, 'node_modules/llama-sessions');
-    const others = fs.readdirSync(path.join(own, 'prebuilds')).filter((name) => name !== platform);
-    const bytes = sizeOf(own) - others.reduce((sum, name) => sum + sizeOf(path.join(own, 'prebuilds', name)), 0);
+    const prebuilds = path.join(own, 'prebuilds');
+    const files = fs.readdirSync(prebuilds, { recursive: true }).filter((name) => isForOthers(name));
+    const sizes = files.map((name) => fs.statSync(path.join(prebuilds, name))).filter((stat) => stat.isFile());
+    const bytes = sizeOf(own) - sizes.reduce((sum, { size }) => sum + size, 0);
     if (bytes > mostBytes) throw new Error(`${bytes} bytes`);
     return `package ${(bytes / 1e6).toFixed(1)} MB, all of node_modules ${megabytesOf(path.join(folder, 'node_modules'))}`;
   },
@@ -67,6 +71,7 @@ export const checks = {
   'require(), and one copy with import': ({ folder }) => answers(folder, { file: 'answers.cjs' }),
 
   async 'the best variant for this CPU'({ folder }) {
+    if (platform !== 'linux-x64') throw new NotHere("the second opinion is from Linux's /proc/cpuinfo on x64");
     const report = await doctor(folder);
     const [, chosen] = /variant (\S+)/.exec(report) ?? [];
     const best = bestVariant();
@@ -120,6 +125,18 @@ export const checks = {
     return 'no problem in node10, node16 (CJS, ESM), bundler';
   },
 };
+
+/**
+ * Whether this machine has no use for a file below prebuilds/: it is of another platform, or for Linux's other C library. musl's are
+ * in a folder, all but the addon; glibc's are not.
+ */
+export function isForOthers(file, here = platform, musl = !process.report.getReport().header.glibcVersionRuntime) {
+  const [folder, ...parts] = file.split(/[\\/]/);
+  if (folder !== here) return true;
+  if (!here.startsWith('linux')) return false;
+  const isMusl = parts[0] === 'musl' || /\.musl\.node$/.test(file);
+  return parts.length > 0 && isMusl !== musl;
+}
 
 /** Yarn wants a package to install into. */
 function yarnPlace(name) {

@@ -8,8 +8,9 @@ const rival = 'node-llama-cpp@3.22.1';
 
 async function beside({ tarball }, first) {
   const { folder } = await installed(`beside-${first}`, tarball);
-  const names = { linux: 'linux-x64', darwin: 'mac-arm64-metal', win32: 'win-x64' };
-  const binary = `@node-llama-cpp/${names[process.platform]}@${rival.split('@')[1]}`;
+  const systems = { linux: 'linux', darwin: 'mac', win32: 'win' };
+  const name = `${systems[process.platform]}-${process.arch}`;
+  const binary = `@node-llama-cpp/${name === 'mac-arm64' ? 'mac-arm64-metal' : name}@${rival.split('@')[1]}`;
   // Without its optional packages, which are 600 MB of CUDA.
   await npmInstall(folder, [rival, binary], { flags: ['--ignore-scripts', '--omit=optional'] });
   return succeed(process.execPath, [path.join(folder, 'beside.mjs'), fixture, first], { cwd: folder });

@@ -30,7 +30,7 @@ export function barePath() {
   const folder = path.join(scratch, 'bin');
   if (fs.existsSync(folder)) return folder;
   fs.mkdirSync(folder);
-  fs.symlinkSync(process.execPath, path.join(folder, 'node'));
+  fs.symlinkSync(process.execPath, path.join(folder, `node${path.extname(process.execPath)}`));
   if (process.platform !== 'win32') fs.symlinkSync('/bin/sh', path.join(folder, 'sh'));
   return folder;
 }

@@ -10,12 +10,17 @@ const exe = process.platform === 'win32' ? '.exe' : '';
 async function nodeOf(major) {
   const folder = place(`node-${major}`);
   const name = `node-${packages[process.platform]}-${process.arch}`;
-  try {
-    await npmInstall(folder, [`${name}@${major}`], { flags: ['--ignore-scripts'] });
-  } catch (error) {
-    throw new NotHere(`${name}@${major} can't be had from npm: ${error.message.match(/npm error (.*)/)?.[1] ?? ''}`);
-  }
+  await fetched(folder, `${name}@${major}`);
   return path.join(folder, 'node_modules', name, `bin/node${exe}`);
+}
+
+/** Not every runtime is on npm for every platform. */
+async function fetched(folder, what) {
+  try {
+    await npmInstall(folder, [what], { flags: ['--ignore-scripts'] });
+  } catch (error) {
+    throw new NotHere(`${what} can't be had from npm: ${error.message.match(/npm error (.*)/)?.[1] ?? ''}`);
+  }
 }
 
 const withNode = (major) => [
@@ -35,7 +40,7 @@ export const checks = {
   async Bun({ folder }) {
     const own = place('bun');
     const name = `@oven/bun-${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch === 'arm64' ? 'aarch64' : 'x64'}`;
-    await npmInstall(own, [name], { flags: ['--ignore-scripts'] });
+    await fetched(own, name);
     const bun = path.join(own, 'node_modules', name, `bin/bun${exe}`);
     fs.chmodSync(bun, 0o755);
     await answers(folder, { node: bun });
