@@ -16,7 +16,10 @@ const DOCUMENTS = [
   'CHANGELOG.md',
   'docs/stats.md',
   'docs/deploying.md',
+  'docs/performance.md',
 ];
+/** Only the repository has them; npm's page leads there. */
+const IN_REPOSITORY = /^(CONTRIBUTING\.md|bench\/)/;
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 /** The examples, each with the heading it stands under. */
 const blocks = readme
@@ -153,6 +156,14 @@ test('docs/stats.md has every counter, and no other', async () => {
   await model.close();
   await rm(folder, { recursive: true });
   expect(documented.sort()).toEqual(counters.sort());
+});
+
+test('the package has what its README links to', () => {
+  const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
+  const always = ['LICENSE', 'README.md'];
+  const linked = [...readme.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link = '']) => link);
+  expect(linked.length).toBeGreaterThan(5);
+  expect([...always, ...files]).toEqual(expect.arrayContaining(linked.filter((link) => !IN_REPOSITORY.test(link))));
 });
 
 describe.each(DOCUMENTS)('%s', (name) => {
