@@ -34,6 +34,25 @@ describe('a draft', () => {
     expect(range('bb', 'c', 9)).toBe('bb=new');
   });
 
+  test('reads as many entries more as it has removed, no others', () => {
+    const limits: number[] = [];
+    const base = viewOf({ a: '1', b: '2', c: '3', d: '4', e: '5' });
+    const draft = new Draft({
+      ...base,
+      range: (from, below, limit) => {
+        limits.push(limit);
+        return base.range(from, below, limit);
+      },
+    });
+    for (const key of ['a', 'b', 'z']) draft.remove(key);
+    for (const key of ['ca', 'cb', 'cc', 'e']) draft.put(key, Buffer.from('new'));
+    const keysOf = (limit: number): Key[] => draft.range('a', 'f', limit).map(([key]) => key);
+    expect(keysOf(1)).toEqual(['c']);
+    expect(keysOf(4)).toEqual(['c', 'ca', 'cb', 'cc']);
+    expect(keysOf(9)).toEqual(['c', 'ca', 'cb', 'cc', 'd', 'e']);
+    expect(limits).toEqual([3, 6, 11]);
+  });
+
   test('an attempt that throws leaves nothing, one that does not leaves all', () => {
     const draft = new Draft(viewOf({ a: '1' }));
     const attempt = (error?: Error) => (inner: Draft) => {

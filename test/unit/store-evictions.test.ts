@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { Environment } from '../../lib/stores/environment.js';
+import { Ledger } from '../../lib/stores/ledger.js';
+import { NOTHING } from '../../lib/stores/tables.js';
 import { audit } from '../support/audit.js';
 import { bytes, errno, files, makeBench } from '../support/directory.js';
 
@@ -20,6 +22,11 @@ async function shrunk(pageBytes: number): Promise<DirectoryStore> {
   await bench.store.close();
   bench.store = new DirectoryStore(bench.root, { pageBytes });
   expect(await bench.store.getRecord('a')).toBeDefined();
+  watchCommits();
+  return bench.store;
+}
+
+function watchCommits(): void {
   commits = [];
   onCommit = () => undefined;
   vi.spyOn(Environment.prototype, 'commit').mockImplementation(async function (this: Environment, ...given) {
@@ -28,7 +35,6 @@ async function shrunk(pageBytes: number): Promise<DirectoryStore> {
     onCommit();
     return done;
   });
-  return bench.store;
 }
 
 const stored = async (): Promise<string[]> => {
@@ -65,6 +71,19 @@ test('when many come at once, too', async () => {
   expect(Math.max(...commits)).toBeLessThan(1300);
   expect(store.stats()).toMatchObject({ storedPages: 5, storedPageBytes: 5 });
   await audit(bench.root);
+});
+
+test('no commit has many changes of many keys', async () => {
+  const ledger = Ledger.join(bench.root);
+  watchCommits();
+  const change = (i: number): Promise<void> =>
+    ledger.change((draft) => {
+      for (let key = 0; key < 300; key++) draft.put(`z${String(i)}/${String(key)}`, NOTHING);
+    });
+  await Promise.all(Array.from({ length: 20 }, (_, i) => change(i)));
+  expect(Math.max(...commits)).toBeLessThanOrEqual(1300);
+  expect(await ledger.read((view) => view.range('z', '{', Infinity))).toHaveLength(6000);
+  await ledger.leave();
 });
 
 test('what others write meanwhile does not wait for all of it', async () => {
