@@ -7,6 +7,7 @@ export type { Session } from './session.js';
 export { DirectoryStore, type DirectoryStoreOptions } from './stores/directory.js';
 export { MemoryStore, type MemoryStoreOptions } from './stores/memory.js';
 export type {
+  DeleteRecordOptions,
   Durability,
   ListedRecord,
   PutPageOptions,

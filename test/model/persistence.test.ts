@@ -228,9 +228,10 @@ test('an idle session expires after its ttl, with an event; a stored one is not 
   const model = await loadModel(RECALL, { ...LOAD, store: shared });
   const open = await model.createSession({ id: 'open', ttlMs: 50, ...GREEDY });
   const stored = await model.createSession({ id: 'stored', ttlMs: 50, ...GREEDY });
+  const expired = new Promise((resolve) => open.on('expired', resolve));
   await Promise.all([open.send('Hello!'), stored.send('Hello!')]);
   await stored.close();
-  await new Promise((resolve) => open.on('expired', resolve));
+  await expired;
   await expect.poll(() => model.getSession('open')).toBeUndefined();
   await expect(model.resumeSession('open')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
   await expect(model.resumeSession('stored')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
