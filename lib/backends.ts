@@ -47,13 +47,14 @@ async function load(): Promise<GpuPackage[]> {
 }
 
 /** ggml's words without its function's name and the path, which the package's name says. Undefined: not refused. */
-function plain(refusal: string, module: string): string | undefined {
+export function plain(refusal: string, module: string): string | undefined {
+  if (refusal === '') return undefined;
   const words = refusal
     .replaceAll(`${module}: `, '')
     .replaceAll(module, basename(module))
     .replace(/^load_backend: failed to (load|initialize backend from)/, '')
     .trim();
-  return words === '' ? undefined : words;
+  return words === '' ? 'a library that it needs is missing' : words; // on Windows ggml does not say why
 }
 
 /** What this process computes with, as far as it is loaded. */

@@ -118,6 +118,8 @@ function gpuRemedy(name: string, refused: string): string {
   if (/libcuda\.so/.test(refused)) return 'Install the NVIDIA driver. In a container: run it with --gpus all.';
   if (/libcu(dart|blas)/.test(refused))
     return 'Install the CUDA runtime and cuBLAS of the version named above (from NVIDIA, or an nvidia/cuda:…-runtime image).';
+  if (/library that it needs is missing/.test(refused))
+    return "Install what the package's README names, and let PATH lead to its libraries.";
   if (/libvulkan/.test(refused)) return 'Install the Vulkan loader (Debian: libvulkan1) and a driver for the GPU.';
   if (/no device|returned NULL/.test(refused))
     return 'Check that the driver sees the GPU (nvidia-smi, vulkaninfo) and that this user may use it.';

@@ -1,6 +1,6 @@
-/** Where modules of GPU packages are. What is loaded is in test/model/doctor.test.ts. */
+/** Where modules of GPU packages are, and why they are refused. What is loaded is in test/model/doctor.test.ts. */
 import { expect, test } from 'vitest';
-import { outsideAsar } from '../../lib/backends.js';
+import { outsideAsar, plain } from '../../lib/backends.js';
 
 test.each([
   [
@@ -15,4 +15,19 @@ test.each([
   ['/srv/my.asarium/node_modules/gpu/x.so', '/srv/my.asarium/node_modules/gpu/x.so'],
 ])('%s is loaded from %s', (resolved, loaded) => {
   expect(outsideAsar(resolved)).toBe(loaded);
+});
+
+const linux = '/gpu/libggml-cuda.so';
+const windows = 'C:\\gpu\\ggml-cuda.dll';
+test.each([
+  [linux, '', undefined],
+  [linux, 'it finds no device it can use', 'it finds no device it can use'],
+  [
+    linux,
+    `load_backend: failed to load ${linux}: libcudart.so.12: cannot open shared object file\n`,
+    'libcudart.so.12: cannot open shared object file',
+  ],
+  [windows, `load_backend: failed to load ${windows}: \n`, 'a library that it needs is missing'],
+])('what ggml says of %s (%j) is told as %j', (module, said, told) => {
+  expect(plain(said, module)).toBe(told);
 });

@@ -99,6 +99,7 @@ group('an addon that does not work', () => {
 group('a GPU package', () => {
   test.each([
     ['libcudart.so.12: cannot open shared object file', /Install the CUDA runtime/],
+    ['a library that it needs is missing', /PATH/],
     ['libcuda.so.1: cannot open shared object file', /--gpus all/],
     ['libvulkan.so.1: cannot open shared object file', /libvulkan1/],
     ["/lib/libc.so.6: version `GLIBC_2.34' not found (required by libggml-cuda.so)", /Use a newer system/],
