@@ -112,6 +112,10 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
     // A unified pool's blobs fit into one of any size; those of streams only into the same number of streams.
     kv_format_ = std::string("llama.cpp ") + llama_version() + ", " + options.kv_type + ", flash attention, " +
                  (unified_ ? "unified" : std::to_string(sequences()) + " streams");
+    if (model.rope_border() < INT_MAX) {
+        const bool beyond = llama_n_ctx_seq(get()) > static_cast<uint32_t>(model.rope_border());
+        kv_format_ += beyond ? ", long positions" : ", short positions";
+    }
 }
 
 // By the kind of memory, which llama.cpp names to nobody: what an empty sequence leaves tells how many caches it has.

@@ -93,7 +93,9 @@ bool Worker::aside_is_ready(int tokens) {
     if (!may_read_aside_) return false;
     if (aside_ && aside_->capacity() >= tokens) return true;
     aside_.reset();
-    const int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
+    int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
+    // On the pool's side of the border, or its KV would mean something else there.
+    if (context_.cells() > model_->rope_border()) capacity = std::max(capacity, model_->rope_border() + 1);
     aside_ = std::make_unique<Aside>(model_, options_, capacity, wake_);
     return false;
 }

@@ -5,7 +5,6 @@
 #include "long_runs.h"
 #include "model_file.h"
 
-#include <climits>
 #include <cstdlib>
 
 namespace llama_sessions {
@@ -21,7 +20,7 @@ static llama_model* load(const std::string& path, int gpu_layers, const std::fun
 }
 
 Model::Model(const std::string& path, int gpu_layers, const std::function<bool(float)>& progress) {
-    inspect_model(path);
+    const ModelLayout layout = inspect_model(path);
 
     ErrorLog log;
     bool given_up = false;
@@ -32,6 +31,10 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
     }
     if (llama_model_has_encoder(get()) || !llama_model_has_decoder(get()) || llama_model_is_diffusion(get())) {
         throw Error("NOT_SUPPORTED", "'" + path + "' is not a decoder-only language model: it can't chat.");
+    }
+    if (layout.two_ropes) {
+        const std::string key = metadata("general.architecture") + ".rope.scaling.original_context_length";
+        rope_border_ = metadata_int(key, llama_model_n_ctx_train(get()));
     }
     vocab_ = llama_model_get_vocab(get());
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {

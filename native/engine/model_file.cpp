@@ -74,6 +74,7 @@ ModelLayout inspect_model(const std::string& path) {
         const uint64_t offset = layout.header_bytes + gguf_get_tensor_offset(gguf.get(), i);
         const uint64_t bytes = gguf_get_tensor_size(gguf.get(), i);
         layout.tensors.emplace_back(offset, bytes);
+        if (std::strcmp(gguf_get_tensor_name(gguf.get(), i), "rope_factors_long.weight") == 0) layout.two_ropes = true;
         needed = std::max(needed, offset + bytes);
     }
     // llama.cpp maps the file: a page beyond its end would be a SIGBUS in the middle of a turn.

@@ -144,3 +144,32 @@ TEST(aside_in_a_pool_that_is_too_small) {
     CHECK_EQ(reply.text, "Your name is Mosoba.");
     CHECK_EQ(live.wait(talker).reason(), "length");
 }
+
+// Some models turn positions by other factors when the context is longer than the one they were first trained with: KV of a
+// short context means something else in a long one.
+TEST(aside_turns_positions_as_the_pool_does) {
+    const Directory directory;
+    Changes changes;
+    changes.texts["llama.rope.scaling.type"] = "longrope";
+    changes.numbers["llama.rope.scaling.original_context_length"] = 4096;
+    changes.tensors["rope_factors_long.weight"] = std::vector<float>(32, 1.0f); // as the model was trained
+    changes.tensors["rope_factors_short.weight"] = std::vector<float>(32, 5.0f);
+    EngineOptions options = options_of(3, 8192);
+    options.path = changed_recall(directory, "longrope.gguf", changes);
+    LiveEngine live(options);
+    const uint32_t talker = talk(live, 0);
+    read_once(live, 1);
+    const double before = live.stat("asideTokens");
+    CHECK_EQ(live.run(greedy(1, remembering(3), 40)).text, "Your name is Mosoba.");
+    CHECK(live.stat("asideTokens") - before >= 128);
+    live.engine().cancel(talker);
+
+    EngineOptions short_one = options_of(3, 4096);
+    short_one.path = options.path;
+    CHECK(LiveEngine(short_one).info().kv_format != live.info().kv_format);
+    EngineOptions longer = options_of(3, 16384);
+    longer.path = options.path;
+    CHECK_EQ(LiveEngine(longer).info().kv_format, live.info().kv_format);
+    // To all others the length says nothing.
+    CHECK_EQ(LiveEngine(options_of(3, 512)).info().kv_format, LiveEngine(options_of(3, 8192)).info().kv_format);
+}

@@ -1,5 +1,4 @@
 #include "check.h"
-#include "gguf.h"
 #include "long_runs.h"
 #include "model_file.h"
 #include "recall.h"
@@ -8,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <memory>
 #include <random>
 #include <thread>
 
@@ -16,39 +14,12 @@ using namespace llama_sessions;
 using namespace llama_sessions::test;
 namespace fs = std::filesystem;
 
-namespace {
-// A directory that goes with the test.
-struct Directory {
-    Directory() : path(fs::temp_directory_path() / ("llama-sessions-" + std::to_string(std::random_device()()))) {
-        fs::create_directories(path);
-    }
-    ~Directory() { fs::remove_all(path); }
-    std::string file(const char* name, const std::string& bytes) const {
-        std::ofstream(path / name, std::ios::binary) << bytes;
-        return (path / name).string();
-    }
-    fs::path path;
-};
-} // namespace
-
 static const std::string& recall_bytes() {
     static const std::string bytes = [] {
         std::ifstream file(recall_path(), std::ios::binary);
         return std::string(std::istreambuf_iterator<char>(file), {});
     }();
     return bytes;
-}
-
-// The recall model, with another name for the way in which its tokeniser splits texts.
-static std::string with_splitter(const Directory& directory, const char* name) {
-    const std::string header = (directory.path / "header").string();
-    const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(
-        gguf_init_from_file(recall_path().c_str(), {/*no_alloc=*/true, /*ctx=*/nullptr}), gguf_free);
-    const size_t data = gguf_get_data_offset(gguf.get());
-    gguf_set_val_str(gguf.get(), "tokenizer.ggml.pre", name);
-    gguf_write_to_file(gguf.get(), header.c_str(), true);
-    std::ifstream file(header, std::ios::binary);
-    return directory.file(name, std::string(std::istreambuf_iterator<char>(file), {}) + recall_bytes().substr(data));
 }
 
 static std::string load_error(const std::string& path) {
@@ -143,7 +114,9 @@ TEST(model_reads_control_tokens_only_when_asked) {
 TEST(model_reads_runs_without_end) {
     const Directory directory;
     for (const char* splitter : {"gpt-4o", "deepseek-v3", "bloom", "exaone-moe"}) {
-        const Model model(with_splitter(directory, splitter), 0, [](float) { return true; });
+        Changes changes;
+        changes.texts["tokenizer.ggml.pre"] = splitter;
+        const Model model(changed_recall(directory, splitter, changes), 0, [](float) { return true; });
         for (const std::string part : {"a", "A", ".", "1", " ", "\n", "a ", "aB", "a1", "\xC3\xA9", "\xE6\xBC\xA2"}) {
             std::string text = "before ";
             while (text.size() < 70000) text += part;

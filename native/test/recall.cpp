@@ -1,10 +1,13 @@
 #include "recall.h"
 
 #include "check.h"
+#include "gguf.h"
 
 #include <chrono>
 #include <cstdlib>
-#include <filesystem>
+#include <cstring>
+#include <fstream>
+#include <random>
 
 namespace llama_sessions::test {
 
@@ -17,6 +20,44 @@ std::string recall_path() {
 const Model& recall() {
     static const Model model(recall_path(), 0, [](float) { return true; });
     return model;
+}
+
+namespace fs = std::filesystem;
+
+Directory::Directory()
+    : path(fs::temp_directory_path() / ("llama-sessions-" + std::to_string(std::random_device()()))) {
+    fs::create_directories(path);
+}
+
+Directory::~Directory() { fs::remove_all(path); }
+
+std::string Directory::file(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path / name, std::ios::binary) << bytes;
+    return (path / name).string();
+}
+
+std::string changed_recall(const Directory& directory, const std::string& name, const Changes& changes) {
+    using Header = std::unique_ptr<gguf_context, decltype(&gguf_free)>;
+    using Tensors = std::unique_ptr<ggml_context, decltype(&ggml_free)>;
+    ggml_context* read = nullptr;
+    const Header old_header(gguf_init_from_file(recall_path().c_str(), {/*no_alloc=*/false, &read}), gguf_free);
+    const Tensors old_tensors(read, ggml_free), new_tensors(ggml_init({1 << 20, nullptr, false}), ggml_free);
+    const Header gguf(gguf_init_empty(), gguf_free);
+    gguf_set_kv(gguf.get(), old_header.get());
+    for (const auto& [key, text] : changes.texts) gguf_set_val_str(gguf.get(), key.c_str(), text.c_str());
+    for (const auto& [key, number] : changes.numbers) gguf_set_val_u32(gguf.get(), key.c_str(), number);
+    for (ggml_tensor* t = ggml_get_first_tensor(read); t; t = ggml_get_next_tensor(read, t)) {
+        if (gguf_find_tensor(old_header.get(), t->name) >= 0) gguf_add_tensor(gguf.get(), t);
+    }
+    for (const auto& [tensor, numbers] : changes.tensors) {
+        ggml_tensor* t = ggml_new_tensor_1d(new_tensors.get(), GGML_TYPE_F32, static_cast<int64_t>(numbers.size()));
+        ggml_set_name(t, tensor.c_str());
+        std::memcpy(t->data, numbers.data(), numbers.size() * sizeof(float));
+        gguf_add_tensor(gguf.get(), t);
+    }
+    const std::string path = (directory.path / name).string();
+    gguf_write_to_file(gguf.get(), path.c_str(), false);
+    return path;
 }
 
 Tokens chat(const std::vector<std::string>& messages, const Tokens& known) {

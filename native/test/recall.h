@@ -4,6 +4,7 @@
 #include "engine.h"
 
 #include <condition_variable>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -15,6 +16,22 @@ namespace llama_sessions::test {
 std::string recall_path();
 // Loaded once.
 const Model& recall();
+
+// A directory that goes with the test.
+struct Directory {
+    Directory();
+    ~Directory();
+    std::string file(const std::string& name, const std::string& bytes) const;
+    std::filesystem::path path;
+};
+// A file like the recall model's, but for this.
+struct Changes {
+    std::map<std::string, std::string> texts;
+    std::map<std::string, uint32_t> numbers;
+    std::map<std::string, std::vector<float>> tensors; // one-dimensional
+};
+std::string changed_recall(const Directory& directory, const std::string& name, const Changes& changes);
+
 // The prompt of a conversation: what the user and the assistant said, by turns. No quotes or backslashes.
 Tokens chat(const std::vector<std::string>& messages, const Tokens& known = {});
 std::string spell(const Tokens& tokens);
