@@ -3,6 +3,7 @@
 #include "error.h"
 
 #include "chat.h" // llama.cpp's common library
+#include "log.h"  // … and its log
 
 #include <mutex>
 
@@ -19,7 +20,14 @@ static Error template_error(const char* what, const std::exception& error) {
                      ". Use complete() with a prompt of your own, or another conversion of the model.");
 }
 
+// It would warn of `force_pure_content` with each prompt. What goes wrong is thrown all the same.
+static void silence_log() {
+    static std::once_flag once; // no two threads may do it together
+    std::call_once(once, [] { common_log_set_verbosity_thold(-1); });
+}
+
 ChatTemplate::ChatTemplate(const llama_model* model) : parsed_(new Parsed) {
+    silence_log();
     try {
         parsed_->templates = common_chat_templates_init(model, "");
     } catch (const std::exception& error) {
@@ -35,6 +43,7 @@ std::string ChatTemplate::render(const std::string& messages_json) const {
         common_chat_templates_inputs inputs;
         inputs.messages = common_chat_msgs_parse_oaicompat(common_json::parse(messages_json));
         inputs.add_generation_prompt = true;
+        inputs.force_pure_content = true; // else a parser of what the model may answer is made with each prompt
         return common_chat_templates_apply(parsed_->templates.get(), inputs).prompt;
     } catch (const std::exception& error) {
         throw template_error("can't render these messages", error);
