@@ -6,7 +6,7 @@ import { AbortError, fromNative } from './errors.js';
 import { fingerprintModel } from './fingerprint.js';
 import { Host } from './host.js';
 import { Model } from './model.js';
-import type { EngineInfo, EngineOptions, ModelLayout } from './native.js';
+import type { EngineInfo, EngineOptions, ModelPart } from './native.js';
 import { resolveLoadOptions } from './options.js';
 import type { ResolvedLoadOptions } from './resolved.js';
 import { PageNames } from './pages.js';
@@ -33,11 +33,11 @@ export async function loadModel(path: string, options?: LoadOptions): Promise<Mo
   const resolved = resolveLoadOptions(options);
   const file = resolve(path);
   await loadBackends();
-  const layout = await inspect(file);
+  const parts = await inspect(file);
   const { store, close } = storeOf(resolved);
   const engine = new Engine(quiet(resolved.onProgress));
   try {
-    const [info, fingerprint] = await Promise.all([open(engine, file, resolved), fingerprintModel(file, layout)]);
+    const [info, fingerprint] = await Promise.all([open(engine, file, resolved), fingerprintModel(parts)]);
     // An abort that came too late to end the load has closed the engine all the same.
     if (resolved.signal?.aborted === true) throw new AbortError('', resolved.signal.reason);
     const names = new PageNames(fingerprint, info.kvFormat, info.pages ? resolved.pageTokens : Infinity);
@@ -76,7 +76,7 @@ export async function loadModel(path: string, options?: LoadOptions): Promise<Mo
   }
 }
 
-async function inspect(file: string): Promise<ModelLayout> {
+async function inspect(file: string): Promise<ModelPart[]> {
   try {
     return await addon().inspectModel(file);
   } catch (error) {

@@ -15,8 +15,11 @@ export interface Addon {
   system(): Promise<SystemInfo>;
   readonly Engine: new (onStep: StepListener, onProgress: (fraction: number) => void) => NativeEngine;
   readonly Index: new () => NativeIndex;
-  /** Reads and checks a model file's header on a pool thread. Rejects with MODEL_NOT_FOUND or MODEL_INVALID. */
-  inspectModel(path: string): Promise<ModelLayout>;
+  /**
+   * Reads and checks the header of a model file on a pool thread, and of all its parts, when it is the first of a split model.
+   * Rejects with MODEL_NOT_FOUND or MODEL_INVALID.
+   */
+  inspectModel(path: string): Promise<ModelPart[]>;
   /** Ends the engines of this environment and waits for their threads. For the process's 'exit' event, and nothing else. */
   endEngines(): void;
 }
@@ -70,8 +73,9 @@ export interface DeviceInfo {
   totalBytes: number;
 }
 
-/** Where the bytes of a model file lie; what its fingerprint is computed from. */
-export interface ModelLayout {
+/** Where the bytes of a model file lie, or of one of its parts; what its fingerprint is computed from. */
+export interface ModelPart {
+  path: string;
   /** Bytes before the tensor data: metadata and tensor descriptions. */
   headerBytes: number;
   fileBytes: number;

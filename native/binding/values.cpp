@@ -162,17 +162,24 @@ Napi::Value info_value(Napi::Env env, const EngineInfo& info) {
     return object;
 }
 
-Napi::Value layout_value(Napi::Env env, const ModelLayout& layout) {
-    auto tensors = Napi::Float64Array::New(env, layout.tensors.size() * 2);
-    for (size_t i = 0; i < layout.tensors.size(); i++) {
-        tensors[2 * i] = static_cast<double>(layout.tensors[i].first);
-        tensors[2 * i + 1] = static_cast<double>(layout.tensors[i].second);
+static Napi::Value part_value(Napi::Env env, const ModelPart& part) {
+    auto tensors = Napi::Float64Array::New(env, part.tensors.size() * 2);
+    for (size_t i = 0; i < part.tensors.size(); i++) {
+        tensors[2 * i] = static_cast<double>(part.tensors[i].first);
+        tensors[2 * i + 1] = static_cast<double>(part.tensors[i].second);
     }
     Napi::Object object = Napi::Object::New(env);
-    object.Set("headerBytes", static_cast<double>(layout.header_bytes));
-    object.Set("fileBytes", static_cast<double>(layout.file_bytes));
+    object.Set("path", part.path);
+    object.Set("headerBytes", static_cast<double>(part.header_bytes));
+    object.Set("fileBytes", static_cast<double>(part.file_bytes));
     object.Set("tensors", tensors);
     return object;
+}
+
+Napi::Value layout_value(Napi::Env env, const ModelLayout& layout) {
+    Napi::Array parts = Napi::Array::New(env, layout.parts.size());
+    for (uint32_t i = 0; i < layout.parts.size(); i++) parts.Set(i, part_value(env, layout.parts[i]));
+    return parts;
 }
 
 static Napi::Value device_value(Napi::Env env, const DeviceInfo& device) {

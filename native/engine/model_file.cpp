@@ -3,6 +3,7 @@
 #include "backend.h"
 #include "error.h"
 #include "gguf.h"
+#include "llama.h"
 #include "model_header.h"
 
 #include <cerrno>
@@ -47,13 +48,11 @@ static uint64_t check_is_gguf(const std::string& path) {
     return bytes;
 }
 
-ModelLayout inspect_model(const std::string& path) {
-    ensure_backends();
-    ModelLayout layout{};
-    layout.file_bytes = check_is_gguf(path);
+using Header = std::unique_ptr<gguf_context, decltype(&gguf_free)>;
 
+static Header read_header(const std::string& path) {
     ErrorLog log;
-    std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(nullptr, gguf_free);
+    Header gguf(nullptr, gguf_free);
     try {
         gguf.reset(gguf_init_from_file(path.c_str(), {/*no_alloc=*/true, /*ctx=*/nullptr}));
     } catch (const std::exception&) {
@@ -62,25 +61,65 @@ ModelLayout inspect_model(const std::string& path) {
     if (!gguf) {
         throw Error("MODEL_INVALID", "'" + path + "' has a damaged GGUF header. Download it again. " + log.text());
     }
-
     const std::string flaw = fatal_flaw(gguf.get());
     if (!flaw.empty()) {
         throw Error("MODEL_INVALID", "'" + path + "' has a damaged header: " + flaw + ". Download it again.");
     }
+    return gguf;
+}
 
-    layout.header_bytes = gguf_get_data_offset(gguf.get());
-    uint64_t needed = layout.header_bytes;
-    for (int64_t i = 0; i < gguf_get_n_tensors(gguf.get()); i++) {
-        const uint64_t offset = layout.header_bytes + gguf_get_tensor_offset(gguf.get(), i);
-        const uint64_t bytes = gguf_get_tensor_size(gguf.get(), i);
-        layout.tensors.emplace_back(offset, bytes);
-        if (std::strcmp(gguf_get_tensor_name(gguf.get(), i), "rope_factors_long.weight") == 0) layout.two_ropes = true;
+static ModelPart place_tensors(const std::string& path, uint64_t file_bytes, const gguf_context* gguf) {
+    ModelPart part{path, gguf_get_data_offset(gguf), file_bytes, {}};
+    uint64_t needed = part.header_bytes;
+    for (int64_t i = 0; i < gguf_get_n_tensors(gguf); i++) {
+        const uint64_t offset = part.header_bytes + gguf_get_tensor_offset(gguf, i);
+        const uint64_t bytes = gguf_get_tensor_size(gguf, i);
+        part.tensors.emplace_back(offset, bytes);
         needed = std::max(needed, offset + bytes);
     }
     // llama.cpp maps the file: a page beyond its end would be a SIGBUS in the middle of a turn.
-    if (needed > layout.file_bytes) {
-        throw Error("MODEL_INVALID", "'" + path + "' is truncated: it has " + std::to_string(layout.file_bytes) +
-                                         " of " + std::to_string(needed) + " bytes. Download it again.");
+    if (needed > file_bytes) {
+        throw Error("MODEL_INVALID", "'" + path + "' is truncated: it has " + std::to_string(file_bytes) + " of " +
+                                         std::to_string(needed) + " bytes. Download it again.");
+    }
+    return part;
+}
+
+static int split_number(const gguf_context* gguf, const char* name) {
+    const int64_t key = gguf_find_key(gguf, name);
+    return key >= 0 && gguf_get_kv_type(gguf, key) == GGUF_TYPE_UINT16 ? gguf_get_val_u16(gguf, key) : 0;
+}
+
+// Where llama.cpp looks for all parts of the model whose first one this is.
+static std::vector<std::string> paths_of_parts(const std::string& path, const gguf_context* gguf) {
+    const int count = split_number(gguf, "split.count");
+    if (count < 2) return {path};
+    std::string prefix(path.size() + 1, '\0'), part(path.size() + 32, '\0');
+    const bool first = split_number(gguf, "split.no") == 0;
+    const int32_t length = first ? llama_split_prefix(prefix.data(), prefix.size(), path.c_str(), 0, count) : 0;
+    if (length <= 0) {
+        throw Error("MODEL_INVALID", "'" + path + "' is one of " + std::to_string(count) +
+                                         " parts of a model. Give the path of the first, whose name ends as it was "
+                                         "made: -00001-of-00002.gguf, where there are two.");
+    }
+    std::vector<std::string> paths;
+    for (int i = 0; i < count; i++) {
+        const int32_t written = llama_split_path(part.data(), part.size(), prefix.c_str(), i, count);
+        paths.push_back(part.substr(0, static_cast<size_t>(written)));
+    }
+    return paths;
+}
+
+ModelLayout inspect_model(const std::string& path) {
+    ensure_backends();
+    ModelLayout layout;
+    std::vector<std::string> paths = {path};
+    for (size_t i = 0; i < paths.size(); i++) {
+        const uint64_t bytes = check_is_gguf(paths[i]);
+        const Header gguf = read_header(paths[i]);
+        if (i == 0) paths = paths_of_parts(path, gguf.get());
+        layout.parts.push_back(place_tensors(paths[i], bytes, gguf.get()));
+        layout.two_ropes |= gguf_find_tensor(gguf.get(), "rope_factors_long.weight") >= 0;
     }
     return layout;
 }

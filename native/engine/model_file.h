@@ -8,14 +8,19 @@
 
 namespace llama_sessions {
 
-struct ModelLayout {
+struct ModelPart {
+    std::string path;
     uint64_t header_bytes; // metadata and tensor descriptions
     uint64_t file_bytes;
     std::vector<std::pair<uint64_t, uint64_t>> tensors; // offset in the file, bytes
-    bool two_ropes = false;                             // it turns positions by other factors in long contexts
 };
 
-// Throws MODEL_NOT_FOUND or MODEL_INVALID. Reads the header only. Any thread.
+struct ModelLayout {
+    std::vector<ModelPart> parts; // one, unless the model is split
+    bool two_ropes = false;       // it turns positions by other factors in long contexts
+};
+
+// path: of the first part. Throws MODEL_NOT_FOUND or MODEL_INVALID. Reads the headers only. Any thread.
 ModelLayout inspect_model(const std::string& path);
 
 } // namespace llama_sessions

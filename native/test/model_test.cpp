@@ -45,8 +45,8 @@ TEST(model_that_is_none_is_refused_with_its_reason) {
 TEST(model_that_is_truncated_is_refused) {
     const Directory directory;
     const std::string& whole = recall_bytes();
-    const size_t header = inspect_model(recall_path()).header_bytes;
-    CHECK_EQ(inspect_model(recall_path()).file_bytes, whole.size());
+    const size_t header = inspect_model(recall_path()).parts[0].header_bytes;
+    CHECK_EQ(inspect_model(recall_path()).parts[0].file_bytes, whole.size());
     for (const size_t size : {size_t{3}, size_t{5}, size_t{23}, size_t{1000}, header / 2, header - 1, header,
                               header + 1, whole.size() / 2, whole.size() - 1}) {
         const std::string path = directory.file("cut.gguf", whole.substr(0, size));
@@ -59,7 +59,7 @@ TEST(model_that_is_truncated_is_refused) {
 
 TEST(model_header_with_any_wrong_byte_is_survived) {
     const Directory directory;
-    const size_t header = inspect_model(recall_path()).header_bytes;
+    const size_t header = inspect_model(recall_path()).parts[0].header_bytes;
     std::mt19937 random(7);
     for (int round = 0; round < 300; round++) {
         std::string bytes = recall_bytes();
