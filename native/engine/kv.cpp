@@ -58,7 +58,7 @@ size_t Worker::share_longest(llama_seq_id id, const Tokens& tokens, size_t beyon
         best = length;
     }
     if (source < 0) return 0;
-    const double gained = static_cast<double>(best - at(id).tokens.size());
+    const double gained = static_cast<double>(best - common_length(at(id).tokens, tokens, best));
     context_.share(source, id, static_cast<int>(best));
     ledger_.share(source, id, static_cast<int>(best));
     at(id).tokens.assign(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(best));

@@ -89,6 +89,7 @@ TEST(share_by_adoption) {
     live.run(endless(1, other, 2));
     CHECK_EQ(live.adopt_now(1, plus(head(prompt, 200), other), &held), "");
     CHECK_EQ(held, 200); // what it held before is dropped
+    CHECK(live.stat("sharedTokens") > 180 && live.stat("sharedTokens") <= 200);
     CHECK_EQ(live.stat("usedCells"), 401.0);
     CHECK_EQ(live.adopt_now(1, head(prompt, 50), &held), "");
     CHECK_EQ(held, 50); // its own, and no more than was asked for
