@@ -24,7 +24,9 @@ Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), o
         if (options_.top_p < 1) add(llama_sampler_init_top_p(options_.top_p, 1));
         if (options_.min_p > 0) add(llama_sampler_init_min_p(options_.min_p, 1));
         add(llama_sampler_init_temp(options_.temperature));
-        add(llama_sampler_init_dist(options_.seed));
+        // One number asks llama.cpp to draw a seed itself.
+        const uint32_t another = LLAMA_DEFAULT_SEED - 1;
+        add(llama_sampler_init_dist(options_.seed == LLAMA_DEFAULT_SEED ? another : options_.seed));
     }
 }
 

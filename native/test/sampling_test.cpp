@@ -83,6 +83,7 @@ TEST(sampling_is_reproduced_by_its_seed) {
     for (const int top_k : {40, 0}) {
         CHECK(draw(1, top_k) == draw(1, top_k));
         CHECK(draw(1, top_k) != draw(2, top_k));
+        CHECK(draw(UINT32_MAX, top_k) == draw(UINT32_MAX, top_k)); // llama.cpp's sign for any seed
     }
 }
 
