@@ -119,8 +119,12 @@ Engine::Done<Result> EngineBinding::answer(uint32_t id, Napi::Value (*to_value)(
         auto shared = std::make_shared<Result>(std::move(result));
         outbox_.post([this, id, to_value, shared, failure](Napi::Env env) {
             settle(env, id, [&](Napi::Promise::Deferred& promise) {
-                if (failure) promise.Reject(error_value(env, *failure).Value());
-                else promise.Resolve(to_value(env, std::move(*shared)));
+                try {
+                    if (failure) promise.Reject(error_value(env, *failure).Value());
+                    else promise.Resolve(to_value(env, std::move(*shared)));
+                } catch (const Napi::Error& error) { // more bytes than a Buffer may have, say
+                    promise.Reject(error.Value());
+                }
             });
         });
     };

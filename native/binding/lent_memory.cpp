@@ -1,5 +1,7 @@
 #include "lent_memory.h"
 
+#include "values.h"
+
 #include <mutex>
 #include <unordered_map>
 
@@ -22,7 +24,17 @@ static void take_back(Napi::Env, uint8_t* data) {
     lent().erase(found);
 }
 
+// Of a Buffer; Node 22 has hardly any limit. What is too large is given back twice by Node and node-addon-api.
+static uint64_t most_bytes(Napi::Env env) {
+    return Napi::VersionManagement::GetNodeVersion(env)->major < 22 ? uint64_t{1} << 32 : uint64_t{1} << 53;
+}
+
 Napi::Value lend(Napi::Env env, Bytes bytes) {
+    if (bytes.size > most_bytes(env)) {
+        throw error_value(env, {"OUT_OF_MEMORY", "The KV of this session has " + std::to_string(bytes.size >> 20) +
+                                                     " MiB, more than Node can hold in one Buffer. Use Node 22, a "
+                                                     "kvType that takes less, or fewer contextTokens."});
+    }
     uint8_t* data = bytes.data.get();
     {
         std::lock_guard<std::mutex> lock(mutex);
