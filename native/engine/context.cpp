@@ -126,13 +126,15 @@ void Context::find_out_what_kv_allows() {
     constexpr size_t head = 8, cache = 8; // magic and sequence; streams and cells
     one_cache_ = one_cache_ && empty == head + cache;
     const size_t more_streams = unified_ ? 0 : static_cast<size_t>(sequences()) - 1;
-    if (empty != head + cache + 4 * more_streams) draft_rows_ = 0;
+    const size_t one = cache + 4 * more_streams;
+    if (empty != head + one) draft_rows_ = 0;
     pages_ = one_cache_;
     if (pages_) scratch_ = sequences_;
-    const bool windowed = llama_model_n_swa(model) > 0 && empty == head + 2 * cache &&
-                          model_.metadata("general.architecture") != "deepseek4";
+    const std::string architecture = model_.metadata("general.architecture");
+    const bool windowed = llama_model_n_swa(model) > 0 && empty == head + 2 * one && architecture != "deepseek4";
     shares_kv_ = unified_ && (one_cache_ || (stateless_ && windowed));
-    portable_kv_ = stateless_ && has_plain_positions(model);
+    portable_kv_ = stateless_ && has_plain_positions(model) && (empty == head + one || windowed);
+    has_values_ = model_.metadata_int(architecture + ".attention.key_length_mla", 0) == 0; // else V is computed from K
 }
 
 void Context::check(llama_seq_id sequence) const {
@@ -249,8 +251,8 @@ bool Context::import_kv(llama_seq_id sequence, int from, int tokens, const uint8
     if (from < 0 || tokens < 1 || from != length(sequence) || (from > 0 && !pages_)) return false;
     const int to = from + tokens;
     const auto streams = static_cast<uint32_t>(unified_ ? 1 : sequences_);
-    if (!trusted && !(portable_kv_ &&
-                      kv_blob_is_sound(bytes, size, static_cast<uint32_t>(from), static_cast<uint32_t>(to), streams))) {
+    if (!trusted && !(portable_kv_ && kv_blob_is_sound(bytes, size, static_cast<uint32_t>(from),
+                                                       static_cast<uint32_t>(to), streams, has_values_))) {
         return false;
     }
     ErrorLog log; // a refusal is an answer, not something to print

@@ -68,7 +68,7 @@ bool rows_fit(Reader& in, uint32_t cells, uint32_t layers) {
 }
 
 // One cache; models with sliding windows have two, the second of which holds only the window.
-bool cache_is_sound(Reader& in, Range range, uint32_t streams, bool whole) {
+bool cache_is_sound(Reader& in, Range range, uint32_t streams, bool values, bool whole) {
     uint32_t count;
     if (!in.read(count) || count != streams) return false;
     bool found = false;
@@ -80,20 +80,20 @@ bool cache_is_sound(Reader& in, Range range, uint32_t streams, bool whole) {
         found = true;
         if (!cells_are_sound(in, cells, range)) return false;
         if (!in.read(v_transposed) || v_transposed != 0 || !in.read(layers) || layers > most_layers) return false;
-        if (!rows_fit(in, cells, layers) || !rows_fit(in, cells, layers)) return false; // K, then V
+        if (!rows_fit(in, cells, layers) || (values && !rows_fit(in, cells, layers))) return false; // K, then V
     }
     return found;
 }
 
 } // namespace
 
-bool kv_blob_is_sound(const uint8_t* bytes, size_t size, uint32_t from, uint32_t to, uint32_t streams) {
+bool kv_blob_is_sound(const uint8_t* bytes, size_t size, uint32_t from, uint32_t to, uint32_t streams, bool values) {
     Reader in(bytes, size);
     uint32_t start;
     int32_t sequence;
     if (from >= to || !in.read(start) || start != magic || !in.read(sequence)) return false;
-    if (!cache_is_sound(in, {from, to}, streams, true)) return false;
-    return in.left() == 0 || (cache_is_sound(in, {from, to}, streams, false) && in.left() == 0);
+    if (!cache_is_sound(in, {from, to}, streams, values, true)) return false;
+    return in.left() == 0 || (cache_is_sound(in, {from, to}, streams, values, false) && in.left() == 0);
 }
 
 } // namespace llama_sessions

@@ -50,7 +50,7 @@ TEST(context_restores_what_it_saved) {
     bench.read(0, prompt);
     const Bytes blob = bench.save(0);
     const auto count = static_cast<int>(prompt.size());
-    CHECK(kv_blob_is_sound(blob.data.get(), blob.size, 0, static_cast<uint32_t>(count), 1));
+    CHECK(kv_blob_is_sound(blob.data.get(), blob.size, 0, static_cast<uint32_t>(count), 1, true));
     const auto expected = bench.read(0, next);
     CHECK(bench.context.import_kv(2, 0, count, blob.data.get(), blob.size, false));
     CHECK_EQ(bench.context.length(2), count);

@@ -23,6 +23,7 @@ struct Cache {
     std::vector<Cell> cells;
     uint32_t transposed = 0, layers = 2;
     uint64_t row_bytes = 8;
+    bool values = true; // rows of V behind those of K
 };
 struct Blob {
     uint32_t magic = 0xaf143cd8;
@@ -59,14 +60,14 @@ struct Blob {
                 put(cache.transposed);
                 put(cache.layers);
                 put_rows(cache);
-                put_rows(cache);
+                if (cache.values) put_rows(cache);
             }
         }
         return bytes;
     }
-    bool sound(uint32_t tokens, uint32_t streams = 1) {
+    bool sound(uint32_t tokens, uint32_t streams = 1, bool values = true) {
         write();
-        return kv_blob_is_sound(bytes.data(), bytes.size(), 0, tokens, streams);
+        return kv_blob_is_sound(bytes.data(), bytes.size(), 0, tokens, streams, values);
     }
 };
 } // namespace
@@ -99,6 +100,17 @@ TEST(kv_blob_sound_ones_are_accepted) {
     CHECK(streams.sound(10, 4));
 }
 
+// Models with latent attention (MLA) compute V from what K holds, and have no rows of it.
+TEST(kv_blob_without_values_is_that_of_a_model_without_them) {
+    Blob keys = plain(10);
+    keys.caches[0].values = false;
+    CHECK(keys.sound(10, 1, false));
+    CHECK(!keys.sound(10, 1, true));
+    CHECK(!plain(10).sound(10, 1, false));
+    keys.caches[0].stream_cells = {0, 10, 0};
+    CHECK(keys.sound(10, 3, false));
+}
+
 TEST(kv_blob_every_truncation_is_refused) {
     Blob blob = plain(10);
     blob.caches.push_back(cache_of(6, 10));
@@ -107,7 +119,7 @@ TEST(kv_blob_every_truncation_is_refused) {
     for (size_t size = 0; size < blob.bytes.size(); size++) {
         const std::vector<uint8_t> cut(blob.bytes.begin(),
                                        blob.bytes.begin() + static_cast<std::ptrdiff_t>(size)); // ASan's borders
-        CHECK_EQ(kv_blob_is_sound(cut.data(), cut.size(), 0, 10, 1), size == first_cache);
+        CHECK_EQ(kv_blob_is_sound(cut.data(), cut.size(), 0, 10, 1, true), size == first_cache);
     }
 }
 
@@ -116,7 +128,7 @@ TEST(kv_blob_trailing_bytes_are_refused) {
     blob.write();
     for (int extra = 0; extra < 64; extra++) {
         blob.bytes.push_back(0);
-        CHECK(!kv_blob_is_sound(blob.bytes.data(), blob.bytes.size(), 0, 10, 1));
+        CHECK(!kv_blob_is_sound(blob.bytes.data(), blob.bytes.size(), 0, 10, 1, true));
     }
     Blob three = plain(10);
     three.caches.assign(3, cache_of(0, 10));
@@ -162,7 +174,7 @@ TEST(kv_blob_ranges_hold_each_of_their_positions_once) {
     blob.caches.push_back(cache_of(256, 266));
     blob.write();
     const auto sound = [&](uint32_t from, uint32_t to) {
-        return kv_blob_is_sound(blob.bytes.data(), blob.bytes.size(), from, to, 1);
+        return kv_blob_is_sound(blob.bytes.data(), blob.bytes.size(), from, to, 1, true);
     };
     CHECK(sound(256, 266));
     for (const auto& [from, to] : std::vector<std::pair<uint32_t, uint32_t>>{{0, 266},
@@ -198,7 +210,7 @@ TEST(kv_blob_wrong_streams_are_refused) {
     Blob claimed = plain(10);
     claimed.write();
     claimed.bytes[8] = 2; // says two, has one
-    CHECK(!kv_blob_is_sound(claimed.bytes.data(), claimed.bytes.size(), 0, 10, 1));
+    CHECK(!kv_blob_is_sound(claimed.bytes.data(), claimed.bytes.size(), 0, 10, 1, true));
     blob = plain(10);
     blob.magic++;
     CHECK(!blob.sound(10));
@@ -226,7 +238,7 @@ TEST(kv_blob_huge_counts_cost_no_memory) {
         layers.write();
         const size_t at = 8 + 8 + 10 * 12 + 4; // magic, sequence, streams, cells, the cells, transposed
         std::memcpy(layers.bytes.data() + at, &huge, sizeof huge);
-        CHECK(!kv_blob_is_sound(layers.bytes.data(), layers.bytes.size(), 0, 10, 1));
+        CHECK(!kv_blob_is_sound(layers.bytes.data(), layers.bytes.size(), 0, 10, 1, true));
         Blob rows = plain(10);
         for (const uint64_t bytes : {uint64_t{huge}, uint64_t{huge} << 32, UINT64_MAX / 10 + 1, UINT64_MAX}) {
             rows.caches[0].row_bytes = bytes;
