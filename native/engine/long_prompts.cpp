@@ -27,6 +27,12 @@ bool Worker::is_aside(llama_seq_id id) const {
     return aside_ && at(id).takes_part() && at(id).turn->order == aside_->turn();
 }
 
+// Whether somebody has more of its prompt there than in the pool, or will have.
+bool Worker::is_ahead(llama_seq_id id) const {
+    return may_read_aside_ && is_aside(id) &&
+           (aside_->working() || aside_->held() > static_cast<int>(at(id).tokens.size()));
+}
+
 // Whose prompt comes next: the one that is done first; -1: none, or nobody would be kept waiting.
 llama_seq_id Worker::next_aside() const {
     llama_seq_id next = -1;
@@ -92,6 +98,7 @@ bool Worker::aside_is_ready(int tokens) {
     if (aside_ && aside_->failed()) may_read_aside_ = false;
     if (!may_read_aside_) return false;
     if (aside_ && aside_->capacity() >= tokens) return true;
+    if (bring_home_whoever_is_aside()) return false; // the next one goes on there
     aside_.reset();
     int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
     // On the pool's side of the border, or its KV would mean something else there.
@@ -104,9 +111,7 @@ void Worker::go_on_aside(llama_seq_id id) {
     Turn& turn = *at(id).turn;
     if (turn.started == Clock::time_point{}) turn.started = Clock::now();
     if (!is_aside(id)) {
-        for (llama_seq_id i = 0; i < context_.sequences(); i++) {
-            if (is_aside(i)) return bring_home(i); // it goes on later from there
-        }
+        if (bring_home_whoever_is_aside()) return;
         aside_->begin(turn.order);
     }
     // The last token gives the logits, in a step with the others.
@@ -148,6 +153,16 @@ void Worker::bring_home(llama_seq_id id) {
     if (copied) return;
     aside_->abandon(); // what does not fit is read again where the pool's rules are kept
     follow();
+}
+
+// It goes on later from there. False: nobody is aside.
+bool Worker::bring_home_whoever_is_aside() {
+    for (llama_seq_id i = 0; i < context_.sequences(); i++) {
+        if (!is_aside(i)) continue;
+        bring_home(i);
+        return true;
+    }
+    return false;
 }
 
 void Worker::forget_unused_aside() {

@@ -68,7 +68,7 @@ std::vector<StepShare> Worker::plan(std::optional<Clock::time_point> together) {
     int generating = 0;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
-        if (!sequence.takes_part() || i == reading_aside_) continue;
+        if (!sequence.takes_part() || i == reading_aside_ || is_ahead(i)) continue;
         if (together && (sequence.generating() || sequence.turn->submitted >= *together)) continue;
         candidates.push_back({i, sequence.pending(), sequence.generating()});
         generating += sequence.generating();

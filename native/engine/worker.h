@@ -162,12 +162,14 @@ class Worker {
     llama_seq_id next_aside() const;
     int unread(llama_seq_id sequence) const;
     bool is_aside(llama_seq_id sequence) const;
+    bool is_ahead(llama_seq_id sequence) const;
     void hold_aside();
     bool read_aside();
     bool aside_is_ready(int tokens);
     void go_on_aside(llama_seq_id sequence);
     void catch_up_aside(llama_seq_id sequence);
     void bring_home(llama_seq_id sequence);
+    bool bring_home_whoever_is_aside();
     void wait_patiently(bool patiently);
     double usual_step_ms() const;
 

@@ -129,6 +129,26 @@ TEST(aside_prompts_of_two_readers) {
     live.engine().cancel(talker);
 }
 
+// A larger prompt whose rest is shorter comes in between: it needs a larger context, and what the small one holds is not lost.
+TEST(aside_forgets_nothing_for_a_larger_prompt) {
+    LiveEngine live(options_of(4, 8192));
+    const Tokens larger = long_prompt(1900, 21), smaller = long_prompt(1000, 22);
+    const Tokens begun(larger.begin(), larger.begin() + 1650);
+    live.run(endless(3, begun, 1));
+    const uint32_t talker = talk(live, 0);
+    const double read = live.stat("prefilledTokens"), aside = live.stat("asideTokens");
+    const uint32_t first = live.submit(endless(1, smaller, 1));
+    live.wait_until("a part of it", [&] { return live.stat("asideTokens") > aside; });
+    const uint32_t second = live.submit(endless(3, larger, 1));
+    int unread = 0;
+    for (const uint32_t request : {first, second}) {
+        const EndEvent end = live.wait(request).end();
+        unread += end.prompt_tokens - end.cached_tokens;
+    }
+    CHECK_EQ(live.stat("prefilledTokens") - read, static_cast<double>(unread));
+    live.engine().cancel(talker);
+}
+
 TEST(aside_in_a_pool_that_is_too_small) {
     LiveEngine live(options_of(3, 1024));
     live.on_cells_wanted = [&] { // as the layer above would park who is idle; the other one is refused
