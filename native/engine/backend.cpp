@@ -7,7 +7,6 @@
 
 #include <filesystem>
 #include <map>
-#include <mutex>
 
 namespace llama_sessions {
 
@@ -48,6 +47,8 @@ static std::mutex& backend_mutex() {
     return mutex;
 }
 
+std::unique_lock<std::mutex> lock_backends() { return std::unique_lock<std::mutex>(backend_mutex()); }
+
 void ensure_backends() {
     static bool done = false;
     std::lock_guard<std::mutex> lock(backend_mutex());
@@ -78,6 +79,7 @@ std::string load_module(const std::string& path) {
 }
 
 std::vector<std::string> device_names() {
+    const auto lock = lock_backends();
     std::vector<std::string> names;
     for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
         names.emplace_back(ggml_backend_dev_description(ggml_backend_dev_get(i)));
@@ -86,6 +88,7 @@ std::vector<std::string> device_names() {
 }
 
 bool has_accelerator() {
+    const auto lock = lock_backends();
     return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) ||
            ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU);
 }

@@ -1,6 +1,7 @@
 // ggml's backends and log, which exist once per process.
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,8 @@ void ensure_backends();
 // Why it was refused; empty: it is loaded.
 std::string load_module(const std::string& path);
 
+// To be held by whoever reads ggml's registry: a module may come at any time.
+std::unique_lock<std::mutex> lock_backends();
 // Names of the accelerators, then the CPU.
 std::vector<std::string> device_names();
 // Whether something else than the CPU computes.

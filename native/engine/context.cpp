@@ -38,6 +38,7 @@ struct DeviceMemory {
 
 // Where the KV pool lies.
 static DeviceMemory memory_of_device() {
+    const auto lock = lock_backends();
     size_t free = 0, total = 0;
     ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
     if (!device) device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);

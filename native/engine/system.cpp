@@ -1,5 +1,6 @@
 #include "system.h"
 
+#include "backend.h"
 #include "error.h"
 #include "ggml-backend.h"
 #include "llama.h"
@@ -72,6 +73,7 @@ static BackendInfo backend_info(ggml_backend_reg_t backend) {
 }
 
 SystemInfo system_info() {
+    const auto lock = lock_backends();
     SystemInfo info{llama_version(), ggml_version(), LLAMA_SESSIONS_TREE, {}};
     for (size_t i = 0; i < ggml_backend_reg_count(); i++)
         info.backends.push_back(backend_info(ggml_backend_reg_get(i)));
