@@ -136,8 +136,8 @@ export class Residency {
   async read(kv: SessionKv, page: Page): Promise<Uint8Array | undefined> {
     const found = await this.tiers.get(page);
     if (found !== undefined) return found.kv;
-    if (!kv.onDevice || kv.sequence === undefined) return undefined;
-    return this.#engine.exportKv(kv.sequence, page.from, page.to);
+    if (kv.onDevice && kv.sequence !== undefined) return this.#engine.exportKv(kv.sequence, page.from, page.to);
+    return (await this.tiers.get(page))?.kv; // it may have been parked meanwhile
   }
 
   /** Leaves the device now. */

@@ -59,6 +59,8 @@ export class Restore {
       }
       if (wanted.pages.length > 0) held = await this.#restore(sequence, wanted, held, stopped);
       this.counters.restoreMs += performance.now() - began;
+    } else if (kv.onDevice) {
+      return; // nothing has moved: the sequence holds what it held
     }
     kv.tokens = wanted.tokens.subarray(0, held);
     kv.onDevice = true;

@@ -63,6 +63,8 @@ export class PageTiers {
   readonly #store: SessionStore;
   /** Pages on their way into RAM, from the device or the store. */
   readonly #arriving = new Map<string, Promise<FoundPage | undefined>>();
+  /** Of these, those that the store is asked for and may not have. */
+  readonly #sought = new Set<string>();
   /** Pages that the store is believed to have, and whether they survive a power failure, as far as is known here. */
   readonly #stored = new Map<string, boolean>();
   /** Pages that wait for the store, in order. */
@@ -88,7 +90,8 @@ export class PageTiers {
 
   /** Where a page is, as far as is known here; undefined: perhaps nowhere. */
   locate(key: string): PageTier | undefined {
-    if (this.#ram.has(key) || this.#arriving.has(key) || this.#unwritten.has(key)) return 'ram';
+    const comes = this.#arriving.has(key) && !this.#sought.has(key);
+    if (this.#ram.has(key) || comes || this.#unwritten.has(key)) return 'ram';
     return this.#stored.has(key) ? 'store' : undefined;
   }
 
@@ -191,7 +194,16 @@ export class PageTiers {
     const unwritten = this.#unwritten.get(key);
     if (unwritten !== undefined) return { kv: unwritten.kv, tier: 'ram', ours: true };
     // Two who ask at the same time read it once.
-    return this.#arriving.get(key) ?? this.#arrive(key, this.#read(key));
+    return this.#arriving.get(key) ?? this.#seek(key);
+  }
+
+  async #seek(key: string): Promise<FoundPage | undefined> {
+    this.#sought.add(key);
+    try {
+      return await this.#arrive(key, this.#read(key));
+    } finally {
+      this.#sought.delete(key);
+    }
   }
 
   async #arrive(key: string, page: Promise<FoundPage | undefined>): Promise<FoundPage | undefined> {

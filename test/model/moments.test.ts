@@ -92,3 +92,30 @@ test('a turn that came to nothing has dropped nothing', async () => {
   const { text, ...reply } = await within('the turn', turn);
   expect([text, reply.dropped, session.messages]).toEqual(['', [], before]);
 });
+
+test('a session that is parked while save() looks for its pages in the store loses none of them', async () => {
+  const { store, reads } = slowStore();
+  const model = await loadRecall({ store, maxResident: 1, cache: { pageTokens: 16, restore: 'always' } });
+  const [session, other] = [await model.createSession(), await model.createSession()];
+  await session.complete(promptOf(100), SHORT);
+  reads.close();
+  const saving = session.save();
+  await until('it looks', () => reads.waiting > 0);
+  await other.send('Hello!', SHORT); // needs the only sequence
+  reads.open();
+  await within('save()', saving);
+  expect(model.stats()['storedPages']).toBe(6); // the rest is too short for one
+  expect((await session.complete(promptOf(100), SHORT)).usage.cachedTokens).toBeGreaterThan(90);
+});
+
+test('in streams, a turn that was refused leaves the KV as it was', async () => {
+  const model = await loadRecall({ kvLayout: 'streams', maxResident: 2, store: new MemoryStore() });
+  const session = await model.createSession();
+  await session.complete(promptOf(100), SHORT);
+  const wrong = { ...SHORT, sampling: { grammar: 'root ::= (' } };
+  const refused = session.complete([...promptOf(50), 7, 7], wrong);
+  expect(await refusal('the turn', () => refused)).toMatchObject({ code: 'GRAMMAR_INVALID' });
+  await session.save();
+  await session.park();
+  expect((await session.complete(promptOf(100), SHORT)).usage.cachedTokens).toBeGreaterThan(90);
+});

@@ -64,7 +64,7 @@ describe('reading the store', () => {
     store.reads.close();
     const asked = [tiers.get(a), tiers.get(a)];
     await until('the store is asked', () => store.reads.waiting > 0);
-    expect(tiers.locate(a.key)).toBe('ram');
+    expect(tiers.locate(a.key)).toBeUndefined(); // the store may not have it
     store.reads.open();
     for (const found of await Promise.all(asked)) {
       expect(found).toEqual({ kv: Buffer.from(kv()), tier: 'store', ours: false });
