@@ -137,8 +137,21 @@ export class Host {
 
   /** Whether a model has it open that shares this store object: to the store they are one, whose claims hold for both. */
   isOpenAnywhere(id: string): boolean {
+    return this.#hasOpen(id) || this.#isOpenElsewhere(id);
+  }
+
+  /** Lets go of a session that is not open here any more. What can't be released now is later, or else lapses. */
+  async release(id: string): Promise<void> {
+    if (!this.#isOpenElsewhere(id)) await this.store.release?.(id).catch(() => undefined);
+  }
+
+  #isOpenElsewhere(id: string): boolean {
     const hosts = (hostsOf.get(this.store) ?? []).map((host) => host.deref());
-    return hosts.some((host) => host !== undefined && (host.open.has(id) || host.#moving.has(id)));
+    return hosts.some((host) => host !== undefined && host !== this && host.#hasOpen(id));
+  }
+
+  #hasOpen(id: string): boolean {
+    return this.open.has(id) || this.#moving.has(id);
   }
 
   /** @throws LlamaError MODEL_CLOSED */

@@ -60,7 +60,7 @@ async function settleDoubtfulWrite(host: Host, conversation: Conversation): Prom
   const { doubtful, version, id } = conversation;
   if (doubtful === undefined) return;
   const stored = await host.store.getRecord(id);
-  if (stored?.version === version + 1 && Buffer.from(stored.bytes).equals(doubtful))
+  if (stored !== undefined && stored.version > version && Buffer.from(stored.bytes).equals(doubtful))
     conversation.version = stored.version;
   conversation.doubtful = undefined;
 }
@@ -139,13 +139,14 @@ export function forgetKv({ residency, fingerprint }: Host, bytes: Uint8Array): v
 }
 
 /** One that is open nowhere, unless it has been used since it was found. */
-export async function deleteExpired({ store }: Host, id: string): Promise<void> {
+export async function deleteExpired(host: Host, id: string): Promise<void> {
+  const { store } = host;
   await store.claim?.(id, false);
   try {
     const stored = await store.getRecord(id);
     if (stored !== undefined && (stored.expiresAt ?? Infinity) <= Date.now())
       await store.deleteRecord(id, { expected: stored.version });
   } finally {
-    await store.release?.(id);
+    await host.release(id);
   }
 }

@@ -4,7 +4,7 @@ import { openExport } from './exportfile.js';
 import { modelClosed, type Host } from './host.js';
 import { deleteExpired, deleteStored } from './keeping.js';
 import { listSessions } from './listing.js';
-import { checkUnstored, exists, imported, resumed, takeBack } from './opening.js';
+import { checkUnstored, exists, imported, readStored, resumed, takeBack } from './opening.js';
 import {
   checkId,
   checkImportOptions,
@@ -77,6 +77,8 @@ export class Model implements AsyncDisposable {
         }
         await closeConversation(this.#host, open).catch(() => undefined);
       }
+      // Nobody loses a claim to somebody who can't have the session.
+      if (takeOver) await readStored(this.#host, id, options);
       return this.#open(id, () => resumed(this.#host, id, options), takeOver);
     });
   }
@@ -219,20 +221,23 @@ export class Model implements AsyncDisposable {
   async #open(id: string, make: () => Promise<Conversation>, takeOver: boolean = false): Promise<Session> {
     const { store, open, residency } = this.#host;
     await store.claim?.(id, takeOver);
-    let conversation: Conversation;
+    let conversation: Conversation | undefined;
     try {
       conversation = await make();
       this.#checkOpen();
     } catch (error) {
-      await store.release?.(id).catch(() => undefined); // it tries again, or else the claim lapses
+      if (conversation !== undefined) residency.drop(conversation.kv);
+      await this.#host.release(id);
       throw error;
     }
+    const { kv, events } = conversation;
     open.set(id, conversation);
-    conversation.kv.onParked = () => {
-      conversation.events.emit('parked', { tier: residency.tierOf(conversation.kv) });
+    kv.onParked = () => {
+      events.emit('parked', { tier: residency.tierOf(kv) });
     };
-    conversation.onOvertaken = () => void closeConversation(this.#host, conversation).catch(() => undefined);
-    return this.#handle(conversation);
+    const opened = conversation;
+    opened.onOvertaken = () => void closeConversation(this.#host, opened).catch(() => undefined);
+    return this.#handle(opened);
   }
 
   #handle(conversation: Conversation): Session {

@@ -13,14 +13,20 @@ export async function checkUnstored(host: Host, id: string): Promise<void> {
   if ((await stored(host, id)) !== undefined) throw exists(id);
 }
 
-/** The one that the store keeps. @throws LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH */
+/** The one that the store keeps, which may use the KV there. @throws as `readStored()` */
 export async function resumed(host: Host, id: string, options: ResumeOptions | undefined): Promise<Conversation> {
+  const conversation = await readStored(host, id, options);
+  host.residency.presume(conversation.kv, conversation.usableTokens);
+  return conversation;
+}
+
+/** @throws TypeError; LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, STORE_FAILED */
+export async function readStored(host: Host, id: string, options: ResumeOptions | undefined): Promise<Conversation> {
   const found = await stored(host, id);
   if (found === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
   const conversation = Conversation.fromRecord({ ...decodeRecord(found.bytes), id }, host.fingerprint);
   conversation.version = found.version;
   conversation.reconfigure(options);
-  host.residency.presume(conversation.kv, conversation.usableTokens);
   return conversation;
 }
 

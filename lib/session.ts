@@ -115,7 +115,7 @@ export class Session implements AsyncDisposable {
       const tokens = await tokensUntil(this.#host, conversation, toMessage);
       conversation.rewind(toMessage, tokens);
       await this.#host.residency.cut(conversation.kv, tokens);
-      if (conversation.version > 0) await keepRecord(this.#host, conversation);
+      if (conversation.version > 0 || conversation.doubtful !== undefined) await keepRecord(this.#host, conversation);
     });
   }
 
@@ -248,6 +248,6 @@ async function close(host: Host, conversation: Conversation): Promise<void> {
       host.residency.drop(kv);
     }
     host.open.delete(id);
-    await host.store.release?.(id).catch(() => undefined); // else it lapses
+    await host.release(id);
   }
 }

@@ -165,7 +165,7 @@ export class DirectoryStore implements SessionStore {
   stats(): Record<string, number> {
     const totals = this.#ledger.peek(readTotals);
     if (totals === undefined) return {};
-    const { usedAt: _usedAt, ...stats } = totals;
+    const { usedAt: _usedAt, deletedVersion: _deletedVersion, ...stats } = totals;
     return stats;
   }
 

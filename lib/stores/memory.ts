@@ -29,6 +29,8 @@ export class MemoryStore implements SessionStore {
   /** In the order of their last use. */
   readonly #pages = new Map<string, Uint8Array>();
   readonly #pageBytes: number;
+  /** The highest version of a record that was deleted. */
+  #deletedVersion = 0;
   #storedBytes = 0;
   #evictions = 0;
 
@@ -51,7 +53,8 @@ export class MemoryStore implements SessionStore {
     if (stored !== options.expected) return Promise.reject(conflict(options.expected, stored));
     const pages = new Set(options.pages);
     const info = join([options.info ?? new Uint8Array()]);
-    const record: Kept = { version: stored + 1, bytes: join([bytes]), info, pages };
+    const version = (before?.version ?? this.#deletedVersion) + 1;
+    const record: Kept = { version, bytes: join([bytes]), info, pages };
     if (options.expiresAt !== undefined) record.expiresAt = options.expiresAt;
     this.#records.set(id, record);
     for (const key of pages) this.#users.set(key, (this.#users.get(key) ?? 0) + 1);
@@ -64,6 +67,7 @@ export class MemoryStore implements SessionStore {
     if (record !== undefined && expected !== undefined && record.version !== expected) {
       return Promise.reject(conflict(expected, record.version));
     }
+    this.#deletedVersion = Math.max(this.#deletedVersion, record?.version ?? 0);
     this.#giveUp(record);
     return Promise.resolve(this.#records.delete(id));
   }

@@ -1,5 +1,5 @@
 import { checkClaim, tooLong } from './owners.js';
-import { nameOnePage, unnamePage } from './pages.js';
+import { count, nameOnePage, unnamePage } from './pages.js';
 import { conflict } from './rules.js';
 import type { DeleteRecordOptions, ListedRecord, PutRecordOptions, RecordFilter, StoredRecord } from './store.js';
 import {
@@ -10,6 +10,7 @@ import {
   NOTHING,
   pageHash,
   readListed,
+  readTotals,
   rest,
   writeListed,
   type Listed,
@@ -44,7 +45,7 @@ export function putRecord(
   const stored = before?.version ?? 0;
   if (stored !== options.expected) throw conflict(options.expected, stored);
   const { expiresAt, info = new Uint8Array() } = options;
-  const version = stored + 1;
+  const version = (before?.version ?? readTotals(draft).deletedVersion) + 1;
   draft.put(keys.listed(id), writeListed({ version, expiresAt, info }));
   draft.put(keys.bytes(id), bytes);
   if (before?.expiresAt !== undefined) draft.remove(keys.expiry(before.expiresAt, id));
@@ -68,6 +69,8 @@ export function deleteRecord(
     checkClaim(draft, id, owner);
     if (before.version !== expected) throw conflict(expected, before.version);
   }
+  if (before.version > readTotals(draft).deletedVersion)
+    count(draft, (totals) => (totals.deletedVersion = before.version));
   draft.remove(keys.listed(id));
   draft.remove(keys.bytes(id));
   if (before.expiresAt !== undefined) draft.remove(keys.expiry(before.expiresAt, id));

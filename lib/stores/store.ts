@@ -8,7 +8,7 @@ export type Durability = 'always' | 'everysec' | 'none';
 
 /** The durable truth of a session, as a store keeps it. The bytes mean nothing to the store. */
 export interface StoredRecord {
-  /** 1 for a new record, one more with each write. */
+  /** At least 1, and one more with each write. */
   version: number;
   bytes: Uint8Array;
   /** Milliseconds since 1970; absent: never. */
@@ -70,8 +70,8 @@ export interface SessionStore {
 
   /**
    * Replaces the record if its stored version is `expected`, atomically against every other process on this store.
-   * Versions begin at 1 again after a delete. Pages that only the replaced record named are given up.
-   * @returns the new version, `expected + 1`
+   * No id is given a version twice: a record that is made anew after a delete begins above what the deleted one had. Pages that only the replaced record named are given up.
+   * @returns the new version: `expected + 1`, or that of a new record
    * @throws LlamaError SESSION_CONFLICT when another version is stored, or somebody else has claimed the session; nothing was
    * changed then
    */

@@ -151,9 +151,11 @@ export interface Totals {
   sweptFiles: number;
   /** When a page was used last. Never goes back, whatever the clock does. */
   usedAt: number;
+  /** The highest version of a record that was deleted. */
+  deletedVersion: number;
 }
 
-const TOTALS = ['storedPages', 'storedPageBytes', 'pageEvictions', 'sweptFiles', 'usedAt'] as const;
+const TOTALS = ['storedPages', 'storedPageBytes', 'pageEvictions', 'sweptFiles', 'usedAt', 'deletedVersion'] as const;
 
 export function readTotals(view: View): Totals {
   const value = view.get(keys.totals());
@@ -164,6 +166,7 @@ export function readTotals(view: View): Totals {
     pageEvictions: at('pageEvictions'),
     sweptFiles: at('sweptFiles'),
     usedAt: at('usedAt'),
+    deletedVersion: at('deletedVersion'),
   };
 }
 

@@ -54,17 +54,19 @@ export function conflictTests(at: StoreUnderTest): void {
       const other = await at.reopened();
       for (let round = 0; round < 8; round++) {
         const id = String(round);
-        await at.store.putRecord(id, text('one'), { expected: 0 });
+        const expected = await at.store.putRecord(id, text('one'), { expected: 0 });
         const [written, deleted] = await Promise.allSettled(
           round % 2 === 0
-            ? [at.store.putRecord(id, text('two'), { expected: 1 }), other.deleteRecord(id, { expected: 1 })]
-            : [other.deleteRecord(id, { expected: 1 }), at.store.putRecord(id, text('two'), { expected: 1 })].reverse(),
+            ? [at.store.putRecord(id, text('two'), { expected }), other.deleteRecord(id, { expected })]
+            : [other.deleteRecord(id, { expected }), at.store.putRecord(id, text('two'), { expected })].reverse(),
         );
         expect([written?.status, deleted?.status].sort()).toEqual(['fulfilled', 'rejected']);
         for (const each of [written, deleted]) {
           if (each?.status === 'rejected') expectCodeOf(each.reason, 'SESSION_CONFLICT');
         }
-        expect((await at.store.getRecord(id))?.version).toBe(written?.status === 'fulfilled' ? 2 : undefined);
+        expect((await at.store.getRecord(id))?.version).toBe(
+          written?.status === 'fulfilled' ? expected + 1 : undefined,
+        );
       }
     });
 

@@ -65,7 +65,23 @@ export function recordTests(at: StoreUnderTest): void {
       expect(await at.store.deleteRecord('a')).toBe(true);
       expect(await at.store.deleteRecord('a')).toBe(false);
       expect(await (await at.reopened()).getRecord('a')).toBeUndefined();
-      expect(await at.store.putRecord('a', text('new'), { expected: 0 })).toBe(1);
+    });
+
+    test('who has read a record that was deleted writes over none that was made anew', async () => {
+      await at.store.putRecord('a', text('x'), { expected: 0 });
+      const read = await at.store.putRecord('a', text('y'), { expected: 1 });
+      await at.store.deleteRecord('a');
+      let version = 0;
+      for (let i = 0; i < 3; i++) {
+        version = await at.store.putRecord('a', text('new'), { expected: version });
+        expect(version).toBeGreaterThan(read);
+        const stale = at.store.putRecord('a', text('stale'), { expected: read });
+        await expect(stale).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
+        await expect(at.store.deleteRecord('a', { expected: read })).rejects.toMatchObject({
+          code: 'SESSION_CONFLICT',
+        });
+      }
+      expect(plain(await (await at.reopened()).getRecord('a'))?.bytes).toBe('new');
     });
 
     test.each(weirdIds())('id %j is an id like any other', async (id) => {

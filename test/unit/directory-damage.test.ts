@@ -222,7 +222,7 @@ describe.skipIf(!canMount())('a file system of its own', () => {
     expect((await failure(store.putPage('p', Buffer.alloc(2_000_000)))).message).toMatch(/disk is full/);
     await rm(join(path, 'ballast'));
     for (let i = 0; i < 10; i++) expect(await store.deleteRecord(String(i))).toBe(true);
-    expect(await store.putRecord('again', Buffer.alloc(100_000), { expected: 0 })).toBe(1);
+    expect(await store.putRecord('again', Buffer.alloc(100_000), { expected: 0 })).toBeGreaterThan(1);
     await store.close();
     const reopened = new DirectoryStore(path);
     for (let i = 10; i < written; i++) {
