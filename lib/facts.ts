@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { cpus, freemem, release, totalmem } from 'node:os';
+import { cpus, freemem, release } from 'node:os';
 import { relative } from 'node:path';
 import { gpuPackageNames, loadBackends, systemInfo, type GpuPackage } from './backends.js';
 import { addon, addonFile, packageRoot, packageVersion } from './binding.js';
 import type { SystemInfo } from './native.js';
-import { physicalCores } from './threads.js';
+import { memoryBytes, physicalCores } from './threads.js';
 
 /** What `llama-sessions doctor` looks at. Plain data: it crosses a process border, for a wrong binary may end its process. */
 export interface Facts {
@@ -43,7 +43,7 @@ export async function outerFacts(): Promise<Facts> {
     runtime: runtime(),
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: await physicalCores(),
-    totalBytes: Math.min(totalmem(), process.constrainedMemory() || Infinity),
+    totalBytes: memoryBytes(),
     freeBytes: Math.min(freemem(), process.availableMemory()),
     nvidia: firstLine('/proc/driver/nvidia/version'),
     addon: undefined,

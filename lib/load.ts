@@ -16,7 +16,7 @@ import { MemoryStore } from './stores/memory.js';
 import type { SessionStore } from './stores/store.js';
 import { typedStore } from './stores/typed.js';
 import { PageTiers } from './tiers.js';
-import { physicalCores } from './threads.js';
+import { memoryBytes, physicalCores } from './threads.js';
 import type { LoadOptions } from './types.js';
 import { RestoreWorth } from './worth.js';
 
@@ -96,6 +96,7 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
     threads: options.threads === 0 ? await physicalCores() : options.threads,
     unified: options.unified,
     kvType: options.kvType,
+    memory: memoryBytes(),
     speculation: options.speculation,
   };
   const giveUp = (): void => void engine.close();

@@ -96,6 +96,8 @@ export interface EngineOptions {
   /** Tokens are guessed ahead where a reply repeats what was said. */
   speculation: boolean;
   kvType: 'f16' | 'q8_0' | 'q4_0';
+  /** Bytes of the machine's memory that this process may have. */
+  memory: number;
 }
 
 /** What a loaded engine is; numbers are counts unless named otherwise. */

@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { readFile } from './disk.js';
 
 /**
@@ -10,6 +10,11 @@ export async function physicalCores(): Promise<number> {
   if (process.platform === 'linux') return Math.min(logical, (await linuxCores()) ?? logical);
   // x64 elsewhere mostly has two threads per core; arm64 has one.
   return process.arch === 'x64' ? Math.max(1, Math.floor(logical / 2)) : logical;
+}
+
+/** Bytes of memory this process may have: in a container fewer than the machine has. */
+export function memoryBytes(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Infinity);
 }
 
 /** Distinct cores among the CPUs that the kernel lets us run on; undefined where it does not say. */

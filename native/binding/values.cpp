@@ -76,6 +76,7 @@ EngineOptions engine_options_of(const Napi::Value& value) {
     options.context.unified = fields.flag("unified");
     options.context.speculation = fields.flag("speculation");
     options.context.kv_type = fields.text("kvType");
+    options.context.memory = fields.number("memory");
     const ContextOptions& context = options.context;
     if (context.sequences < 1 || context.sequences > 256 || context.batch_tokens < 1 || context.threads < 1) {
         throw Napi::RangeError::New(value.Env(), "sequences, batchTokens or threads out of range.");

@@ -21,7 +21,7 @@ static ggml_type kv_type_of(const std::string& name) {
 }
 
 // Bytes of KV per token, summed over the layers: L · H_kv · (d_k + d_v) · bytes per value. Layers that keep less (sliding
-// windows, recurrent ones) count in full, so this is an upper bound.
+// windows, recurrent ones) count in full.
 static double kv_bytes(const Model& model, ggml_type type) {
     const llama_model* m = model.get();
     const std::string arch = model.metadata("general.architecture");
@@ -36,19 +36,32 @@ struct DeviceMemory {
     double free, total; // bytes
 };
 
-// Where the KV pool lies.
-static DeviceMemory memory_of_device() {
+static DeviceMemory memory_of(enum ggml_backend_dev_type type) {
     const auto lock = lock_backends();
-    size_t free = 0, total = 0;
-    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU);
-    if (!device) device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    if (device) ggml_backend_dev_memory(device, &free, &total);
-    return {static_cast<double>(free), static_cast<double>(total)};
+    DeviceMemory all{0, 0};
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        if (ggml_backend_dev_type(device) != type) continue;
+        size_t free = 0, total = 0;
+        ggml_backend_dev_memory(device, &free, &total);
+        all.free += static_cast<double>(free);
+        all.total += static_cast<double>(total);
+    }
+    return all;
+}
+
+// Where the KV pool lies: with the layers of the model.
+static DeviceMemory memory_for_kv(const Model& model, const ContextOptions& options) {
+    const DeviceMemory gpus = memory_of(GGML_BACKEND_DEVICE_TYPE_GPU);
+    if (gpus.total > 0 && model.may_use_gpu()) return gpus;
+    DeviceMemory machine = memory_of(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (options.memory <= 0) return machine;
+    return {std::min(machine.free, options.memory), std::min(machine.total, options.memory)};
 }
 
 // Cells when nobody says: a quarter of the memory that is free, a GiB at most.
-static uint32_t default_cells(const Model& model, double bytes_per_token) {
-    const double fit = std::min(memory_of_device().free / 4, default_most_bytes) / std::max(1.0, bytes_per_token);
+static uint32_t default_cells(const Model& model, double free_bytes, double bytes_per_token) {
+    const double fit = std::min(free_bytes / 4, default_most_bytes) / std::max(1.0, bytes_per_token);
     const double least = std::min(4096, llama_model_n_ctx_train(model.get()));
     const double cells = std::max(least, std::min<double>(fit, default_most_cells));
     return static_cast<uint32_t>(cells) / 256 * 256;
@@ -67,7 +80,9 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
     kv_bytes_per_token_ = kv_bytes(model, type);
 
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = options.context_tokens ? options.context_tokens : default_cells(model, kv_bytes_per_token_);
+    const DeviceMemory memory_there = memory_for_kv(model, options);
+    params.n_ctx =
+        options.context_tokens ? options.context_tokens : default_cells(model, memory_there.free, kv_bytes_per_token_);
     params.n_batch = params.n_ubatch = std::max(options.batch_tokens, options.sequences);
     one_cache_ = unified_ && !llama_model_is_recurrent(model.get()) && !llama_model_is_hybrid(model.get()) &&
                  llama_model_n_swa(model.get()) == 0 && has_plain_positions(model.get());
@@ -93,7 +108,7 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
 
     ErrorLog log;
     // llama.cpp fills what it gets with zeros before it finds that there is not enough: the kernel would end the process.
-    const bool fits = kv_bytes_per_token_ * params.n_ctx < memory_of_device().total;
+    const bool fits = kv_bytes_per_token_ * params.n_ctx < memory_there.total;
     if (fits) context_.reset(llama_init_from_model(model.get(), params));
     if (!context_) {
         throw Error("OUT_OF_MEMORY",

@@ -20,6 +20,7 @@ struct ContextOptions {
     bool unified = true;
     bool speculation = true;     // makes room for more rows of logits, where KV can be taken back
     std::string kv_type = "f16"; // f16, q8_0, q4_0
+    double memory = 0;           // bytes that this process may have: ggml knows of the machine's only; 0: all of that
 };
 
 // Uninitialised memory: a std::vector would write hundreds of megabytes of zeros first.

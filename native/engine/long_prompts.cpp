@@ -103,7 +103,10 @@ bool Worker::aside_is_ready(int tokens) {
     int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
     // On the pool's side of the border, or its KV would mean something else there.
     if (context_.cells() > model_->rope_border()) capacity = std::max(capacity, model_->rope_border() + 1);
-    aside_ = std::make_unique<Aside>(model_, options_, capacity, wake_);
+    ContextOptions options = options_;
+    if (options.memory > 0) // the pool has its part
+        options.memory = std::max(1.0, options.memory - context_.kv_bytes_per_token() * context_.cells());
+    aside_ = std::make_unique<Aside>(model_, options, capacity, wake_);
     return false;
 }
 

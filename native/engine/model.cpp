@@ -19,7 +19,8 @@ static llama_model* load(const std::string& path, int gpu_layers, const std::fun
     return llama_model_load_from_file(path.c_str(), params);
 }
 
-Model::Model(const std::string& path, int gpu_layers, const std::function<bool(float)>& progress) {
+Model::Model(const std::string& path, int gpu_layers, const std::function<bool(float)>& progress)
+    : may_use_gpu_(gpu_layers != 0) {
     const ModelLayout layout = inspect_model(path);
 
     ErrorLog log;

@@ -26,6 +26,8 @@ class Model {
     bool valid(llama_token token) const { return token >= 0 && token < vocabulary_size(); }
     bool ends_generation(llama_token token) const { return llama_vocab_is_eog(vocab_, token); }
     const Tokens& end_tokens() const { return end_tokens_; }
+    // Layers were asked for there, if there is one.
+    bool may_use_gpu() const { return may_use_gpu_; }
     // Contexts of more tokens than this turn positions by other factors: their KV means something else. INT_MAX: all are alike.
     int rope_border() const { return rope_border_; }
 
@@ -49,6 +51,7 @@ class Model {
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     const llama_vocab* vocab_ = nullptr;
     Tokens end_tokens_;
+    bool may_use_gpu_;
     int rope_border_ = INT_MAX;
     bool matches_runs_ = false;              // the tokeniser splits texts by regular expressions
     std::vector<std::string> special_texts_; // what it takes for one token wherever it stands

@@ -209,6 +209,20 @@ TEST(engine_ends_at_a_stop_string) {
     CHECK(whole.text.find("8 9") != std::string::npos);
 }
 
+// A container may have less than the machine, which is all that ggml knows of.
+TEST(engine_keeps_to_the_memory_that_it_may_have) {
+    EngineOptions options = options_of(2, 8192);
+    options.context.memory = 1e6;
+    LiveEngine too_large(options);
+    CHECK_EQ(error_code([&] { too_large.info(); }), "OUT_OF_MEMORY");
+    options.context.context_tokens = 0;
+    options.context.memory = 64e6;
+    const EngineInfo little = LiveEngine(options).info();
+    CHECK(little.context_tokens * little.kv_bytes_per_token <= 16e6);
+    options.context.memory = 0;
+    CHECK(LiveEngine(options).info().context_tokens > little.context_tokens);
+}
+
 // Its tokens are said to nobody: KV that held them would be named by a conversation that does not.
 TEST(engine_keeps_nothing_of_a_stop_string) {
     LiveEngine live;

@@ -103,7 +103,7 @@ describe('terminate()', () => {
     'while KV is copied from memory of its': `
       const { Engine } = await import(${JSON.stringify(new URL('../../dist/engine.js', import.meta.url).href)});
       const engine = new Engine(() => undefined);
-      const room = { contextTokens: 4096, sequences: 2, batchTokens: 512, unified: true, kvType: 'f16' };
+      const room = { contextTokens: 4096, sequences: 2, batchTokens: 512, unified: true, kvType: 'f16', memory: 0 };
       await engine.open({ path: ${JSON.stringify(RECALL)}, gpuLayers: 0, threads: 1, speculation: false, ...room });
       const tokens = Int32Array.from(PROMPT);
       const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };

@@ -176,7 +176,7 @@ describe.each(KINDS)('$name', (kind) => {
     const engine = new Engine(() => undefined);
     const { path, portable } = kind;
     const options = { path, gpuLayers: 0, contextTokens: 1024, sequences: 2, batchTokens: 64, threads: 1 };
-    const info = await engine.open({ ...options, unified: true, speculation: true, kvType: 'q8_0' });
+    const info = await engine.open({ ...options, unified: true, speculation: true, kvType: 'q8_0', memory: 0 });
     onTestFinished(() => engine.close());
     expect(info.portableKv).toBe(portable);
     const tokens = Int32Array.from(noise(1, 100));
