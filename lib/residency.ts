@@ -110,9 +110,10 @@ export class Residency {
     this.onRoom();
   }
 
-  /** The pages of what a session's KV is of. */
+  /** The pages of what a session's KV is of, which it names from now on. */
   pagesOf(kv: SessionKv): readonly Page[] {
-    return kv.named === kv.tokens ? kv.pages : this.#names.of(kv.tokens);
+    if (kv.named !== kv.tokens) this.#name(kv);
+    return kv.pages;
   }
 
   namesOf(tokens: Int32Array): readonly Page[] {
@@ -247,13 +248,17 @@ export class Residency {
   /** Gives RAM and the store what they lack; `moving` settles when RAM has it, or can't be given it. */
   #copyOut(kv: SessionKv): void {
     kv.copied = true;
+    this.#name(kv);
+    const copies = kv.pages.map((page) => this.#copyPage(kv, page));
+    kv.moving = Promise.all([kv.moving, ...copies]).then(() => undefined);
+  }
+
+  #name(kv: SessionKv): void {
     const last = kv.pages.at(-1);
     this.#naming.name(kv, kv.tokens);
     // The session has gone on from its short last page, which nobody else can use.
     if (last !== undefined && !this.#names.isFull(last) && !this.#naming.isNamed(last.key))
       this.tiers.forget([last.key]);
-    const copies = kv.pages.map((page) => this.#copyPage(kv, page));
-    kv.moving = Promise.all([kv.moving, ...copies]).then(() => undefined);
   }
 
   async #copyPage({ sequence, recorded }: SessionKv, { key, from, to }: Page): Promise<void> {
