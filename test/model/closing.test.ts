@@ -1,18 +1,10 @@
 /** close() at every moment: every promise settles, and what was said is kept. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { DirectoryStore, MemoryStore } from '../../lib/index.js';
 import type { Model, Session, SessionStore } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
-import { loadRecall, LONG, prefilling, promptOf, SHORT, speaking } from '../support/models.js';
-
-async function folder(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'closed-'));
-  onTestFinished(() => rm(path, { recursive: true }));
-  return path;
-}
+import { folder, loadRecall, LONG, prefilling, promptOf, SHORT, speaking } from '../support/models.js';
 
 describe('close() of a session', () => {
   let store: MemoryStore;

@@ -1,30 +1,14 @@
 /** `ttlMs`: sessions that end by themselves, and those that must not. Then: a clock that is wrong. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, MemoryStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until } from '../support/deadline.js';
-import { loadRecall, LONG } from '../support/models.js';
+import { folder, loadRecall, LONG, says } from '../support/models.js';
 import { NAMES } from '../support/recall.js';
 import { holdTime } from '../support/time.js';
 
 const GREEDY = { sampling: { temperature: 0 }, maxTokens: 24 };
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
-
-async function folder(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'expiry-'));
-  onTestFinished(() => rm(path, { recursive: true }));
-  return path;
-}
-
-/** When the turn has resolved, the session is about to be idle. */
-async function says(session: Session, message: string): Promise<string> {
-  const { text } = await session.send(message);
-  await until('it is idle', () => session.state === 'idle');
-  return text;
-}
 
 /** Notes what the session tells of its end. */
 function heard(session: Session): string[] {

@@ -1,26 +1,14 @@
 /** Sessions that change hands, are deleted, replaced, or expire while another process has them. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
-import { loadRecall } from '../support/models.js';
+import { folder, loadRecall, says } from '../support/models.js';
 import { holdTime } from '../support/time.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
 const isGone = { code: 'SESSION_NOT_FOUND' };
 const isTaken = { code: 'SESSION_CONFLICT' };
-
-async function folder(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'handover-'));
-  onTestFinished(() => rm(path, { recursive: true }));
-  return path;
-}
-
-async function says(session: Session, text: string): Promise<string> {
-  return (await session.send(text)).text;
-}
 
 describe('two processes, as it were, with a store object each', () => {
   let path: string;

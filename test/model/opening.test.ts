@@ -1,27 +1,15 @@
 /** Sessions of one process that are opened, deleted, replaced or closed while somebody else wants them. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { DirectoryStore, MemoryStore, type Session } from '../../lib/index.js';
+import { DirectoryStore, MemoryStore } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
 import { Gate } from '../support/gate.js';
-import { loadRecall } from '../support/models.js';
+import { folder, loadRecall, says } from '../support/models.js';
 import { holdTime } from '../support/time.js';
 import { tick } from '../support/turns.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
 const isGone = { code: 'SESSION_NOT_FOUND' };
-
-async function folder(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'handover-'));
-  onTestFinished(() => rm(path, { recursive: true }));
-  return path;
-}
-
-async function says(session: Session, text: string): Promise<string> {
-  return (await session.send(text)).text;
-}
 
 test('a session that is being resumed is deleted all the same', async () => {
   const model = await loadRecall({ store: new MemoryStore() });

@@ -1,4 +1,7 @@
-/** Models and turns for tests of one process. */
+/** Models, turns and folders for tests of one process. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { loadModel } from '../../lib/index.js';
 import type { LoadOptions, Model, Session, Turn, TurnOptions } from '../../lib/index.js';
@@ -22,6 +25,18 @@ export async function loadRecall(options: LoadOptions = {}, path: string = RECAL
     ),
   );
   return model;
+}
+
+/** A folder that goes with the test. */
+export async function folder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'model-'));
+  onTestFinished(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** What it answers. */
+export async function says(session: Session, text: string): Promise<string> {
+  return (await session.send(text)).text;
 }
 
 /** About a second and a half of generating, unless somebody ends it. */
