@@ -10,8 +10,9 @@ namespace llama_sessions {
 void StepMembers::begin(std::set<uint32_t> requests, bool gives_way) {
     std::lock_guard<std::mutex> lock(mutex_);
     requests_ = std::move(requests);
+    for (const uint32_t request : cancelled_) requests_.erase(request);
     gives_way_ = gives_way && may_abort_;
-    if (gives_way_ && arrived_) abort_ = true;
+    if ((gives_way_ && arrived_) || (requests_.empty() && may_abort_)) abort_ = true;
 }
 
 void StepMembers::end() {
@@ -28,6 +29,7 @@ void StepMembers::never_abort() {
 
 void StepMembers::cancel(uint32_t request) {
     std::lock_guard<std::mutex> lock(mutex_);
+    cancelled_.insert(request);
     if (requests_.erase(request) > 0 && requests_.empty() && may_abort_) abort_ = true;
 }
 
@@ -40,6 +42,7 @@ void StepMembers::arrive() {
 void StepMembers::attend() {
     std::lock_guard<std::mutex> lock(mutex_);
     arrived_ = false;
+    cancelled_.clear();
 }
 
 Worker::Worker(std::shared_ptr<const Model> model, const ContextOptions& options, std::atomic<bool>& abort,

@@ -41,16 +41,17 @@ class StepMembers {
     // gives_way: whoever arrives ends the step.
     void begin(std::set<uint32_t> requests, bool gives_way);
     void end();
-    // Ends the step early when nobody in it is left. Any thread.
+    // Ends the step early when nobody in it is left, or the next one, when it comes between two. Any thread.
     void cancel(uint32_t request);
     // Somebody waits for this step to end. Any thread.
     void arrive();
-    // Who has arrived is being looked after.
+    // Who has arrived is being looked after, and so is who has cancelled.
     void attend();
 
   private:
     std::mutex mutex_;
     std::set<uint32_t> requests_;
+    std::set<uint32_t> cancelled_; // since attend()
     bool may_abort_ = true, gives_way_ = false, arrived_ = false;
     std::atomic<bool>& abort_;
 };
