@@ -54,8 +54,12 @@ static void stress(uint32_t seed, uint32_t sequences, bool unified, bool close_e
                 if (random() % 4 == 0) turn.stop = {"."};
                 try {
                     const uint32_t request = live.submit(std::move(turn));
-                    std::lock_guard<std::mutex> lock(mutex);
-                    submitted.emplace_back(request, question);
+                    {
+                        std::lock_guard<std::mutex> lock(mutex);
+                        submitted.emplace_back(request, question);
+                    }
+                    // Else a fast machine has all sequences busy, and nearly every turn is refused.
+                    if (random() % 4) live.wait(request);
                 } catch (const Error& error) {
                     if (std::string(error.code()) != "MODEL_CLOSED") complain(error.what());
                 }
