@@ -27,10 +27,10 @@ bool Worker::is_aside(llama_seq_id id) const {
     return aside_ && at(id).takes_part() && at(id).turn->order == aside_->turn();
 }
 
-// Whether somebody has more of its prompt there than in the pool, or will have.
+// Whether its prompt goes on from what is there, or is being read: it takes no part in the steps until that is brought home.
 bool Worker::is_ahead(llama_seq_id id) const {
     return may_read_aside_ && is_aside(id) &&
-           (aside_->working() || aside_->held() > static_cast<int>(at(id).tokens.size()));
+           (aside_->working() || aside_->held() >= static_cast<int>(at(id).tokens.size()));
 }
 
 // Whose prompt comes next: the one that is done first; -1: none, or nobody would be kept waiting.
@@ -41,8 +41,7 @@ llama_seq_id Worker::next_aside() const {
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || sequence.generating()) continue;
-        const bool ahead = is_aside(i) && aside_->held() >= static_cast<int>(sequence.tokens.size());
-        if (!ahead && (!useful || unread(i) <= long_prompt)) continue;
+        if (!is_ahead(i) && (!useful || unread(i) <= long_prompt)) continue;
         if (next < 0 || unread(i) < unread(next)) next = i;
     }
     return next;
