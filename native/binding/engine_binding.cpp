@@ -7,9 +7,7 @@
 
 namespace llama_sessions {
 
-static Napi::Error closed_error(Napi::Env env) {
-    return error_value(env, {"MODEL_CLOSED", "The model is closed. Load it again."});
-}
+static Napi::Error closed_error(Napi::Env env) { return error_value(env, closed_failure()); }
 
 Napi::Function EngineBinding::define(Napi::Env env) {
     return DefineClass(

@@ -11,7 +11,7 @@ static constexpr double least_budget_ms = 0.5, budget_of_step = 0.15;
 // How often an idle engine looks whether it can give memory back.
 static constexpr std::chrono::seconds idle_check(30);
 
-static Failure closed_failure() { return {"MODEL_CLOSED", "The model is closed. Load it again."}; }
+Failure closed_failure() { return {"MODEL_CLOSED", "The model is closed. Load it again."}; }
 
 Engine::~Engine() {
     close();

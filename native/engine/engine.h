@@ -38,6 +38,9 @@ struct EngineInfo {
     std::string kv_format;
 };
 
+// What whoever asks something of a closed engine is told.
+Failure closed_failure();
+
 // Every method may be called from any thread. Callbacks run on the engine thread, or, once the engine is closed, on the
 // thread that asks for something all the same; they must not block.
 class Engine {
