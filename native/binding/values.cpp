@@ -177,11 +177,7 @@ static Napi::Value part_value(Napi::Env env, const ModelPart& part) {
     return object;
 }
 
-Napi::Value layout_value(Napi::Env env, const ModelLayout& layout) {
-    Napi::Array parts = Napi::Array::New(env, layout.parts.size());
-    for (uint32_t i = 0; i < layout.parts.size(); i++) parts.Set(i, part_value(env, layout.parts[i]));
-    return parts;
-}
+Napi::Value layout_value(Napi::Env env, const ModelLayout& layout) { return list_value(env, layout.parts, part_value); }
 
 static Napi::Value device_value(Napi::Env env, const DeviceInfo& device) {
     Napi::Object object = Napi::Object::New(env);
