@@ -237,9 +237,12 @@ void Context::share(llama_seq_id source, llama_seq_id sequence, int count) {
 }
 
 Bytes Context::export_kv(llama_seq_id sequence, int from, int to) {
-    check(sequence);
-    if (from < 0 || from >= to || to > length(sequence)) throw Error("INTERNAL", "No such range of KV.");
-    if (from == 0 && to == length(sequence)) return copy_out(sequence);
+    const int held = length(sequence);
+    if (from < 0 || from >= to || to > held) {
+        throw Error("INTERNAL", "Sequence " + std::to_string(sequence) + " holds " + std::to_string(held) +
+                                    " tokens, not " + std::to_string(from) + " to " + std::to_string(to) + ".");
+    }
+    if (from == 0 && to == held) return copy_out(sequence);
     if (!pages_) throw Error("INTERNAL", "The KV of this model can't be taken in parts.");
     llama_memory_seq_cp(memory(), sequence, scratch_, from, to);
     try {

@@ -66,6 +66,8 @@ class Context {
     Decoded decode(std::string& reason);
     float* logits(int index);
 
+    // Throws INTERNAL where there is no such sequence.
+    void check(llama_seq_id sequence) const;
     // Tokens that the KV of a sequence holds from position 0 on; 0 when there is a gap.
     int length(llama_seq_id sequence) const;
     void clear(llama_seq_id sequence);
@@ -86,7 +88,6 @@ class Context {
 
     llama_context* get() const { return context_.get(); }
     llama_memory_t memory() const { return llama_get_memory(get()); }
-    void check(llama_seq_id sequence) const;
     void find_out_what_kv_allows();
     bool has_window(llama_seq_id sequence, int position) const;
     Bytes copy_out(llama_seq_id sequence) const;

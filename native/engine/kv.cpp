@@ -7,17 +7,9 @@
 
 namespace llama_sessions {
 
-Worker::Sequence& Worker::existing_sequence(llama_seq_id sequence) {
-    if (sequence < 0 || sequence >= context_.sequences()) {
-        throw Error("INTERNAL", "No sequence " + std::to_string(sequence) + ".");
-    }
-    return at(sequence);
-}
-
 Worker::Sequence& Worker::idle_sequence(llama_seq_id sequence) {
-    if (existing_sequence(sequence).turn) {
-        throw Error("INTERNAL", "Sequence " + std::to_string(sequence) + " is busy.");
-    }
+    context_.check(sequence);
+    if (at(sequence).turn) throw Error("INTERNAL", "Sequence " + std::to_string(sequence) + " is busy.");
     return at(sequence);
 }
 
@@ -75,17 +67,8 @@ int Worker::adopt_prefix(llama_seq_id id, const Tokens& tokens) {
 }
 
 Bytes Worker::export_kv(llama_seq_id id, int from, int to) {
-    const Sequence& sequence = existing_sequence(id);
-    const auto held = static_cast<int>(sequence.tokens.size());
-    if (!context_.pages()) {
-        idle_sequence(id);
-        if (from != 0 || to != held) throw Error("INTERNAL", "The KV of this model can't be taken in parts.");
-    }
-    if (from < 0 || from >= to || to > held) {
-        throw Error("INTERNAL", "Sequence " + std::to_string(id) + " holds " + std::to_string(held) + " tokens, not " +
-                                    std::to_string(from) + " to " + std::to_string(to) + ".");
-    }
-    return copy_out(id, static_cast<size_t>(from), static_cast<size_t>(to));
+    if (!context_.pages()) idle_sequence(id);
+    return copy_out(id, from, to);
 }
 
 bool Worker::import_kv(llama_seq_id id, int from, const Tokens& tokens, const uint8_t* bytes, size_t size,
@@ -106,9 +89,9 @@ bool Worker::import_kv(llama_seq_id id, int from, const Tokens& tokens, const ui
     return copy_in(id, tokens, bytes, size, trusted);
 }
 
-Bytes Worker::copy_out(llama_seq_id id, size_t from, size_t to) {
+Bytes Worker::copy_out(llama_seq_id id, int from, int to) {
     const Clock::time_point start = Clock::now();
-    Bytes bytes = context_.export_kv(id, static_cast<int>(from), static_cast<int>(to));
+    Bytes bytes = context_.export_kv(id, from, to);
     count([&](Counters& c) {
         c.copy_ms += milliseconds(start, Clock::now());
         c.copied_bytes += static_cast<double>(bytes.size);

@@ -127,7 +127,7 @@ void Worker::catch_up_aside(llama_seq_id id) {
     const auto held = static_cast<int>(at(id).tokens.size());
     while (may_read_aside_ && aside_->held() < held && Clock::now() < rest_until_) {
         const int from = aside_->held(), to = std::min(held, from + copied_at_once);
-        const Bytes kv = copy_out(id, static_cast<size_t>(from), static_cast<size_t>(to));
+        const Bytes kv = copy_out(id, from, to);
         may_read_aside_ = aside_->take(to - from, kv);
     }
 }

@@ -126,7 +126,7 @@ void Worker::stow(llama_seq_id id) {
     if (keep < held) {
         Stowed part;
         part.tokens.assign(sequence.tokens.begin() + static_cast<std::ptrdiff_t>(keep), sequence.tokens.end());
-        part.kv = copy_out(id, keep, held);
+        part.kv = copy_out(id, static_cast<int>(keep), static_cast<int>(held));
         sequence.stowed.push_back(std::move(part));
         trim(id, keep);
     }

@@ -131,13 +131,12 @@ class Worker {
     std::vector<llama_seq_id> by_age() const;
 
     // What the sequences hold (kv.cpp).
-    Sequence& existing_sequence(llama_seq_id sequence);
     Sequence& idle_sequence(llama_seq_id sequence);
     int free_cells() const;
     void append(llama_seq_id sequence, size_t upto);
     bool trim(llama_seq_id sequence, size_t keep);
     size_t share_longest(llama_seq_id sequence, const Tokens& tokens, size_t beyond, size_t most);
-    Bytes copy_out(llama_seq_id sequence, size_t from, size_t to);
+    Bytes copy_out(llama_seq_id sequence, int from, int to);
     bool copy_in(llama_seq_id sequence, const Tokens& tokens, const uint8_t* bytes, size_t size, bool trusted);
 
     // Turns that read the same prompt (follow.cpp).
