@@ -42,16 +42,14 @@ static void load_own_modules() {
 #endif
 }
 
-static std::mutex& backend_mutex() {
+std::unique_lock<std::mutex> lock_backends() {
     static std::mutex mutex;
-    return mutex;
+    return std::unique_lock<std::mutex>(mutex);
 }
-
-std::unique_lock<std::mutex> lock_backends() { return std::unique_lock<std::mutex>(backend_mutex()); }
 
 void ensure_backends() {
     static bool done = false;
-    std::lock_guard<std::mutex> lock(backend_mutex());
+    const auto lock = lock_backends();
     if (done) return;
     llama_log_set([](ggml_log_level level, const char* text, void*) { log_line(level, text); }, nullptr);
     check_versions();
@@ -63,7 +61,7 @@ void ensure_backends() {
 std::string load_module(const std::string& path) {
     static std::map<std::string, std::string> refused; // and those that are loaded, as empty
     ensure_backends();
-    std::lock_guard<std::mutex> lock(backend_mutex());
+    const auto lock = lock_backends();
     const auto known = refused.find(path);
     if (known != refused.end()) return known->second;
     std::string& reason = refused[path];
