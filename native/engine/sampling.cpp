@@ -24,9 +24,8 @@ Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), o
         if (options_.top_p < 1) add(llama_sampler_init_top_p(options_.top_p, 1));
         if (options_.min_p > 0) add(llama_sampler_init_min_p(options_.min_p, 1));
         add(llama_sampler_init_temp(options_.temperature));
-        // One number asks llama.cpp to draw a seed itself.
-        const uint32_t another = LLAMA_DEFAULT_SEED - 1;
-        add(llama_sampler_init_dist(options_.seed == LLAMA_DEFAULT_SEED ? another : options_.seed));
+        // The largest number asks llama.cpp to draw a seed itself.
+        add(llama_sampler_init_dist(std::min(options_.seed, LLAMA_DEFAULT_SEED - 1)));
     }
 }
 
