@@ -47,7 +47,6 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
         if (llama_vocab_get_attr(vocab_, token) & special)
             special_texts_.emplace_back(llama_vocab_get_text(vocab_, token));
     }
-    matches_runs_ = llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_BPE;
     const std::string adds_space = metadata("tokenizer.ggml.add_space_prefix");
     adds_space_ = adds_space.empty() ? llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_SPM : adds_space == "true";
     chat_ = std::make_unique<ChatTemplate>(get());
@@ -56,19 +55,20 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
 Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_special) const {
     if (text.size() >= INT32_MAX) throw Error("INTERNAL", "A text of 2 GiB or more can't be tokenised.");
     Tokens tokens;
-    const std::vector<size_t> cuts = matches_runs_ ? cuts_of_long_runs(text, special_texts_) : std::vector<size_t>();
+    std::vector<size_t> cuts; // only BPE splits texts by regular expressions
+    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_BPE) cuts = cuts_of_long_runs(text, special_texts_);
     if (cuts.empty()) {
         tokenize_piece(text.data(), text.size(), add_special, parse_special, tokens);
         return tokens;
     }
     // llama.cpp would put both around each piece.
     if (add_special && llama_vocab_get_add_bos(vocab_)) tokens.push_back(llama_vocab_bos(vocab_));
+    cuts.push_back(text.size());
     size_t from = 0;
     for (const size_t to : cuts) {
         tokenize_piece(text.data() + from, to - from, false, parse_special, tokens);
         from = to;
     }
-    tokenize_piece(text.data() + from, text.size() - from, false, parse_special, tokens);
     if (add_special && llama_vocab_get_add_eos(vocab_)) tokens.push_back(llama_vocab_eos(vocab_));
     return tokens;
 }

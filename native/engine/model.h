@@ -53,9 +53,8 @@ class Model {
     Tokens end_tokens_;
     bool may_use_gpu_;
     int rope_border_ = INT_MAX;
-    bool matches_runs_ = false;              // the tokeniser splits texts by regular expressions
-    std::vector<std::string> special_texts_; // what it takes for one token wherever it stands
-    bool adds_space_ = false;                // the tokeniser puts a space in front of a text
+    std::vector<std::string> special_texts_; // what the tokeniser takes for one token wherever it stands
+    bool adds_space_ = false;                // … and it puts a space in front of a text
     std::unique_ptr<ChatTemplate> chat_;
 };
 
