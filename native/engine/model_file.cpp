@@ -90,10 +90,10 @@ static int split_number(const gguf_context* gguf, const char* name) {
     return key >= 0 && gguf_get_kv_type(gguf, key) == GGUF_TYPE_UINT16 ? gguf_get_val_u16(gguf, key) : 0;
 }
 
-// Where llama.cpp looks for all parts of the model whose first one this is.
-static std::vector<std::string> paths_of_parts(const std::string& path, const gguf_context* gguf) {
+// Where llama.cpp looks for the other parts of the model whose first one this is.
+static std::vector<std::string> other_parts(const std::string& path, const gguf_context* gguf) {
     const int count = split_number(gguf, "split.count");
-    if (count < 2) return {path};
+    if (count < 2) return {};
     std::string prefix(path.size() + 1, '\0'), part(path.size() + 32, '\0');
     const bool first = split_number(gguf, "split.no") == 0;
     const int32_t length = first ? llama_split_prefix(prefix.data(), prefix.size(), path.c_str(), 0, count) : 0;
@@ -103,24 +103,26 @@ static std::vector<std::string> paths_of_parts(const std::string& path, const gg
                                          "made: -00001-of-00002.gguf, where there are two.");
     }
     std::vector<std::string> paths;
-    for (int i = 0; i < count; i++) {
+    for (int i = 1; i < count; i++) {
         const int32_t written = llama_split_path(part.data(), part.size(), prefix.c_str(), i, count);
         paths.push_back(part.substr(0, static_cast<size_t>(written)));
     }
     return paths;
 }
 
+static Header inspect_part(const std::string& path, ModelLayout& layout) {
+    const uint64_t bytes = check_is_gguf(path);
+    Header gguf = read_header(path);
+    layout.parts.push_back(place_tensors(path, bytes, gguf.get()));
+    layout.two_ropes |= gguf_find_tensor(gguf.get(), "rope_factors_long.weight") >= 0;
+    return gguf;
+}
+
 ModelLayout inspect_model(const std::string& path) {
     ensure_backends();
     ModelLayout layout;
-    std::vector<std::string> paths = {path};
-    for (size_t i = 0; i < paths.size(); i++) {
-        const uint64_t bytes = check_is_gguf(paths[i]);
-        const Header gguf = read_header(paths[i]);
-        if (i == 0) paths = paths_of_parts(path, gguf.get());
-        layout.parts.push_back(place_tensors(paths[i], bytes, gguf.get()));
-        layout.two_ropes |= gguf_find_tensor(gguf.get(), "rope_factors_long.weight") >= 0;
-    }
+    const std::vector<std::string> others = other_parts(path, inspect_part(path, layout).get());
+    for (const std::string& other : others) inspect_part(other, layout);
     return layout;
 }
 
