@@ -18,9 +18,10 @@ static constexpr std::chrono::milliseconds try_again_ms{5};
 
 static const char* name_of(int code, int system_error) {
     code &= 0xff;
-#ifndef _WIN32                                                                    // where it is no errno
-    const bool of_this_failure = code == SQLITE_IOERR || code == SQLITE_CANTOPEN; // else of an earlier one
-    switch (of_this_failure ? system_error : 0) {
+#ifndef _WIN32 // where it is no errno
+    // With other codes it is that of an earlier failure.
+    if (code != SQLITE_IOERR && code != SQLITE_CANTOPEN) system_error = 0;
+    switch (system_error) {
     case ENOSPC: return "ENOSPC";
     case EDQUOT: return "EDQUOT";
     case EACCES: return "EACCES";
