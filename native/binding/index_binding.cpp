@@ -59,7 +59,7 @@ static std::vector<Index::Change> changes_of(const Napi::Value& value) {
 
 template <class Work> auto IndexBinding::read(Napi::Env env, Work work) {
     return with_errors(env, [&] {
-        if (!shared_->readable) throw Error("INTERNAL", "The index is not open.");
+        if (!shared_->readable) throw index_not_open();
         return work(shared_->index);
     });
 }

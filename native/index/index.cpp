@@ -1,7 +1,5 @@
 #include "index.h"
 
-#include "error.h"
-
 #include <sqlite3.h>
 
 #include <cerrno>
@@ -192,10 +190,10 @@ void Index::close() {
     writer_.reset();
 }
 
-static Error closed_error() { return Error("INTERNAL", "The index is not open."); }
+Error index_not_open() { return Error("INTERNAL", "The index is not open."); }
 
 Index::Connection& Index::reader() const {
-    if (!reader_) throw closed_error();
+    if (!reader_) throw index_not_open();
     return *reader_;
 }
 
@@ -217,7 +215,7 @@ std::vector<Index::Entry> Index::range(const std::string& from, const std::strin
 
 bool Index::commit(const std::string& key, const Value& expected, const std::vector<Change>& changes) {
     std::lock_guard<std::mutex> lock(writing_);
-    if (!writer_) throw closed_error();
+    if (!writer_) throw index_not_open();
     Connection& writer = *writer_;
     writer.run(Connection::begin_writing);
     try {

@@ -3,6 +3,8 @@
 // has been committed outlives the process and the machine.
 #pragma once
 
+#include "error.h"
+
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,6 +12,9 @@
 #include <vector>
 
 namespace llama_sessions {
+
+// What whoever asks something of an index that is not open is told.
+Error index_not_open();
 
 // Throws Error: its code is the name of an errno or of SQLite's own codes.
 class Index {
