@@ -24,10 +24,9 @@ static ggml_type kv_type_of(const std::string& name) {
 // windows, recurrent ones) count in full.
 static double kv_bytes(const Model& model, ggml_type type) {
     const llama_model* m = model.get();
-    const std::string arch = model.metadata("general.architecture");
     const int width = llama_model_n_embd(m) / std::max(1, llama_model_n_head(m));
-    const int k = model.metadata_int(arch + ".attention.key_length", width);
-    const int v = model.metadata_int(arch + ".attention.value_length", width);
+    const int k = model.architecture_int("attention.key_length", width);
+    const int v = model.architecture_int("attention.value_length", width);
     const double per_value = static_cast<double>(ggml_type_size(type)) / static_cast<double>(ggml_blck_size(type));
     return static_cast<double>(llama_model_n_layer(m)) * std::max(1, llama_model_n_head_kv(m)) * (k + v) * per_value;
 }
@@ -146,11 +145,11 @@ void Context::find_out_what_kv_allows() {
     if (empty != head + one) draft_rows_ = 0;
     pages_ = one_cache_;
     if (pages_) scratch_ = sequences_;
-    const std::string architecture = model_.metadata("general.architecture");
-    const bool windowed = llama_model_n_swa(model) > 0 && empty == head + 2 * one && architecture != "deepseek4";
+    const bool windowed =
+        llama_model_n_swa(model) > 0 && empty == head + 2 * one && model_.architecture() != "deepseek4";
     shares_kv_ = unified_ && (one_cache_ || (stateless_ && windowed));
     portable_kv_ = stateless_ && has_plain_positions(model) && (empty == head + one || windowed);
-    has_values_ = model_.metadata_int(architecture + ".attention.key_length_mla", 0) == 0; // else V is computed from K
+    has_values_ = model_.architecture_int("attention.key_length_mla", 0) == 0; // else V is computed from K
 }
 
 void Context::check(llama_seq_id sequence) const {

@@ -52,7 +52,7 @@ bool Engine::load(const EngineOptions& options) {
         char description[256] = {};
         llama_model_desc(m, description, sizeof description);
         EngineInfo info{description,
-                        model->metadata("general.architecture"),
+                        model->architecture(),
                         static_cast<double>(llama_model_n_params(m)),
                         static_cast<double>(llama_model_size(m)),
                         llama_model_n_ctx_train(m),

@@ -34,8 +34,7 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
         throw Error("NOT_SUPPORTED", "'" + path + "' is not a decoder-only language model: it can't chat.");
     }
     if (layout.two_ropes) {
-        const std::string key = metadata("general.architecture") + ".rope.scaling.original_context_length";
-        rope_border_ = metadata_int(key, llama_model_n_ctx_train(get()));
+        rope_border_ = architecture_int("rope.scaling.original_context_length", llama_model_n_ctx_train(get()));
     }
     vocab_ = llama_model_get_vocab(get());
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
@@ -127,8 +126,8 @@ std::string Model::metadata(const char* key) const {
     return llama_model_meta_val_str(get(), key, value, sizeof value) < 0 ? std::string() : std::string(value);
 }
 
-int Model::metadata_int(const std::string& key, int otherwise) const {
-    const std::string value = metadata(key.c_str());
+int Model::architecture_int(const char* key, int otherwise) const {
+    const std::string value = metadata((architecture() + "." + key).c_str());
     return value.empty() ? otherwise : std::atoi(value.c_str());
 }
 

@@ -43,7 +43,9 @@ class Model {
     Tokens prepare_chat(const std::string& messages_json, const Tokens& known) const;
 
     std::string metadata(const char* key) const; // "" when absent
-    int metadata_int(const std::string& key, int otherwise) const;
+    std::string architecture() const { return metadata("general.architecture"); }
+    // Of one of the keys that begin with the name of the architecture, without that.
+    int architecture_int(const char* key, int otherwise) const;
 
   private:
     void tokenize_piece(const char* text, size_t size, bool add_special, bool parse_special, Tokens& tokens) const;
