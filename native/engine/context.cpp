@@ -20,13 +20,16 @@ static ggml_type kv_type_of(const std::string& name) {
     return GGML_TYPE_F16;
 }
 
+// With latent attention (MLA) V is computed from K.
+static bool keeps_values(const Model& model) { return model.architecture_int("attention.key_length_mla", 0) == 0; }
+
 // Bytes of KV per token, summed over the layers: L · H_kv · (d_k + d_v) · bytes per value. Layers that keep less (sliding
 // windows, recurrent ones) count in full.
 static double kv_bytes(const Model& model, ggml_type type) {
     const llama_model* m = model.get();
     const int width = llama_model_n_embd(m) / std::max(1, llama_model_n_head(m));
     const int k = model.architecture_int("attention.key_length", width);
-    const int v = model.architecture_int("attention.value_length", width);
+    const int v = keeps_values(model) ? model.architecture_int("attention.value_length", width) : 0;
     const double per_value = static_cast<double>(ggml_type_size(type)) / static_cast<double>(ggml_blck_size(type));
     return static_cast<double>(llama_model_n_layer(m)) * std::max(1, llama_model_n_head_kv(m)) * (k + v) * per_value;
 }
@@ -149,7 +152,6 @@ void Context::find_out_what_kv_allows() {
         llama_model_n_swa(model) > 0 && empty == head + 2 * one && model_.architecture() != "deepseek4";
     shares_kv_ = unified_ && (one_cache_ || (stateless_ && windowed));
     portable_kv_ = stateless_ && has_plain_positions(model) && (empty == head + one || windowed);
-    has_values_ = model_.architecture_int("attention.key_length_mla", 0) == 0; // else V is computed from K
 }
 
 void Context::check(llama_seq_id sequence) const {
@@ -270,7 +272,7 @@ bool Context::import_kv(llama_seq_id sequence, int from, int tokens, const uint8
     const int to = from + tokens;
     const auto streams = static_cast<uint32_t>(unified_ ? 1 : sequences_);
     if (!trusted && !(portable_kv_ && kv_blob_is_sound(bytes, size, static_cast<uint32_t>(from),
-                                                       static_cast<uint32_t>(to), streams, has_values_))) {
+                                                       static_cast<uint32_t>(to), streams, keeps_values(model_)))) {
         return false;
     }
     ErrorLog log; // a refusal is an answer, not something to print

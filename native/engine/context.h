@@ -101,7 +101,6 @@ class Context {
     bool pages_ = false;
     bool shares_kv_ = false;
     bool portable_kv_;
-    bool has_values_ = true;
     bool stateless_ = true;
     int sequences_ = 0;
     llama_seq_id scratch_ = -1; // with `pages`: empty but for the moment in which a range goes through it
