@@ -2,20 +2,14 @@
 import { expect, test } from 'vitest';
 import { MemoryStore } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
-import { Gate } from '../support/gate.js';
+import { gateBefore, type Gate } from '../support/gate.js';
 import { loadRecall, promptOf, SHORT, speaking } from '../support/models.js';
 
 const FROM_STORE = { cache: { ramBytes: 0, restore: 'always', pageTokens: 32 } } as const;
 
 function slowStore(): { store: MemoryStore; reads: Gate } {
   const store = new MemoryStore();
-  const reads = new Gate();
-  const get = store.getPage.bind(store);
-  store.getPage = async (key) => {
-    await reads.pass();
-    return get(key);
-  };
-  return { store, reads };
+  return { store, reads: gateBefore(store, 'getPage') };
 }
 
 test('when a turn resolves its session is idle, and cancel() has nothing to end', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, MemoryStore } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
-import { Gate } from '../support/gate.js';
+import { gateBefore } from '../support/gate.js';
 import { folder, loadRecall, says } from '../support/models.js';
 import { holdTime } from '../support/time.js';
 import { tick } from '../support/turns.js';
@@ -25,12 +25,7 @@ test('a session that is being resumed is deleted all the same', async () => {
 test.each(['delete()', 'deleteSession()'])('who resumes in the middle of %s finds nothing', async (how) => {
   const store = new DirectoryStore(await folder());
   onTestFinished(() => store.close());
-  const releases = new Gate();
-  const release = store.release.bind(store);
-  store.release = async (id) => {
-    await releases.pass();
-    await release(id);
-  };
+  const releases = gateBefore(store, 'release');
   const model = await loadRecall({ store });
   const session = await model.createSession({ id: 'ann', ...GREEDY });
   await session.save();
@@ -101,12 +96,7 @@ test('a record that lies under another id is the session of that id', async () =
 
 test('what is changed while the record is being written is written later', async () => {
   const store = new MemoryStore();
-  const writes = new Gate();
-  const put = store.putRecord.bind(store);
-  store.putRecord = async (...given) => {
-    await writes.pass();
-    return put(...given);
-  };
+  const writes = gateBefore(store, 'putRecord');
   const model = await loadRecall({ store });
   const session = await model.createSession({ id: 'ann', metadata: { plan: 'free' }, ...GREEDY });
   writes.close();
@@ -138,12 +128,7 @@ test('close() of the model waits for sessions that are being opened, and lets go
   const path = await folder();
   const store = new DirectoryStore(path);
   onTestFinished(() => store.close());
-  const reads = new Gate();
-  const get = store.getRecord.bind(store);
-  store.getRecord = async (id) => {
-    await reads.pass();
-    return get(id);
-  };
+  const reads = gateBefore(store, 'getRecord');
   const model = await loadRecall({ store });
   reads.close();
   const creating = model.createSession({ id: 'ann' });

@@ -25,3 +25,17 @@ export class Gate {
     if (this.#closed) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 }
+
+/** Puts a gate before a method of this object: its calls wait while that is closed. */
+export function gateBefore<Name extends PropertyKey>(
+  object: Record<Name, (...given: never[]) => Promise<unknown>>,
+  name: Name,
+): Gate {
+  const gate = new Gate();
+  const method = object[name].bind(object);
+  object[name] = async (...given) => {
+    await gate.pass();
+    return method(...given);
+  };
+  return gate;
+}
