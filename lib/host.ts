@@ -48,6 +48,8 @@ export class Host {
   readonly open: Map<string, Conversation> = new Map();
   /** Sessions on their way into `open`, or out of the store, by id. */
   readonly #moving = new Map<string, Promise<unknown>>();
+  /** Sessions that it has asked the store for, and not let go of. */
+  readonly #claimed = new Set<string>();
   readonly counters: TurnCounters = { turns: 0, cancelledTurns: 0, failedTurns: 0, corruptRecords: 0 };
   readonly #queue: TurnQueue<Operation, Conversation>;
   #running = 0;
@@ -135,23 +137,35 @@ export class Host {
     while (this.#moving.size > 0) await Promise.allSettled(this.#moving.values());
   }
 
-  /** Whether a model has it open that shares this store object: to the store they are one, whose claims hold for both. */
+  /** Whether a model of this store object has it open, or opens or removes it just now. */
   isOpenAnywhere(id: string): boolean {
-    return this.#hasOpen(id) || this.#isOpenElsewhere(id);
+    return this.#sharing().some((host) => host.open.has(id) || host.#moving.has(id));
   }
 
-  /** Lets go of a session that is not open here any more. What can't be released now is later, or else lapses. */
+  /** Makes this store object the one that may write the session. Pair it with `release()`. @throws LlamaError SESSION_CONFLICT */
+  async claim(id: string, takeOver: boolean): Promise<void> {
+    this.#claimed.add(id);
+    try {
+      await this.store.claim?.(id, takeOver);
+    } catch (error) {
+      this.#claimed.delete(id);
+      throw error;
+    }
+  }
+
+  /**
+   * Lets go of a session that is not open here any more, unless another model of this store object has claimed it too: to the store
+   * both are one. What can't be released now is later, or else lapses.
+   */
   async release(id: string): Promise<void> {
-    if (!this.#isOpenElsewhere(id)) await this.store.release?.(id).catch(() => undefined);
+    this.#claimed.delete(id);
+    if (this.#sharing().some((host) => host.#claimed.has(id))) return;
+    await this.store.release?.(id).catch(() => undefined);
   }
 
-  #isOpenElsewhere(id: string): boolean {
-    const hosts = (hostsOf.get(this.store) ?? []).map((host) => host.deref());
-    return hosts.some((host) => host !== undefined && host !== this && host.#hasOpen(id));
-  }
-
-  #hasOpen(id: string): boolean {
-    return this.open.has(id) || this.#moving.has(id);
+  /** The models of this store object, this one among them. */
+  #sharing(): Host[] {
+    return (hostsOf.get(this.store) ?? []).flatMap((host) => host.deref() ?? []);
   }
 
   /** @throws LlamaError MODEL_CLOSED */

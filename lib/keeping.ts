@@ -141,7 +141,7 @@ export function forgetKv({ residency, fingerprint }: Host, bytes: Uint8Array): v
 /** One that is open nowhere, unless it has been used since it was found. */
 export async function deleteExpired(host: Host, id: string): Promise<void> {
   const { store } = host;
-  await store.claim?.(id, false);
+  await host.claim(id, false);
   try {
     const stored = await store.getRecord(id);
     if (stored !== undefined && (stored.expiresAt ?? Infinity) <= Date.now())

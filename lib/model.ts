@@ -219,8 +219,8 @@ export class Model implements AsyncDisposable {
 
   /** @param takeOver although another process has it open */
   async #open(id: string, make: () => Promise<Conversation>, takeOver: boolean = false): Promise<Session> {
-    const { store, open, residency } = this.#host;
-    await store.claim?.(id, takeOver);
+    const { open, residency } = this.#host;
+    await this.#host.claim(id, takeOver);
     let conversation: Conversation | undefined;
     try {
       conversation = await make();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
+import { gateBefore } from '../support/gate.js';
 import { folder, loadRecall, says } from '../support/models.js';
 import { holdTime } from '../support/time.js';
 
@@ -115,6 +116,21 @@ describe('two processes, as it were, with a store object each', () => {
     });
     expect(await refusal('resuming', () => there.resumeSession('bob'))).toMatchObject(isTaken);
     expect(await says(session, 'What is my name?')).toBe('Your name is Mosoba.');
+  });
+
+  test('when two models of one store object fail to open a session at the same time, nobody has claimed it', async () => {
+    await open();
+    await mine.close();
+    const store = new DirectoryStore(path);
+    onTestFinished(() => store.close());
+    const reads = gateBefore(store, 'getRecord');
+    const both = [await loadRecall({ store }), await loadRecall({ store })];
+    reads.close();
+    const creating = both.map((model) => refusal('creating', () => model.createSession({ id: 'ann' })));
+    await until('both have claimed it', () => reads.waiting === 2);
+    reads.open();
+    expect(await Promise.all(creating)).toMatchObject([{ code: 'SESSION_EXISTS' }, { code: 'SESSION_EXISTS' }]);
+    expect(await says(await there.resumeSession('ann'), 'What is my name?')).toBe('Your name is Mosoba.');
   });
 
   test('wrong options take nothing from who has it open', async () => {
