@@ -2,6 +2,7 @@ import type { Conversation } from './conversation.js';
 import type { Engine } from './engine.js';
 import { LlamaError } from './errors.js';
 import type { EngineInfo } from './native.js';
+import { OneByOne } from './onebyone.js';
 import { TurnQueue, type QueueEntry } from './queue.js';
 import type { Residency } from './residency.js';
 import type { Durability, SessionStore } from './stores/store.js';
@@ -47,7 +48,7 @@ export class Host {
   /** Every session that is open in this process, by id. */
   readonly open: Map<string, Conversation> = new Map();
   /** Sessions on their way into `open`, or out of the store, by id. */
-  readonly #moving = new Map<string, Promise<unknown>>();
+  readonly #moving = new OneByOne();
   /** Sessions that it has asked the store for, and not let go of. */
   readonly #claimed = new Set<string>();
   readonly counters: TurnCounters = { turns: 0, cancelledTurns: 0, failedTurns: 0, corruptRecords: 0 };
@@ -119,22 +120,15 @@ export class Host {
    * @throws LlamaError MODEL_CLOSED
    */
   async exclusively<T>(id: string, work: () => Promise<T>): Promise<T> {
-    for (let other = this.#moving.get(id); other !== undefined; other = this.#moving.get(id)) {
-      await other.catch(() => undefined);
-    }
-    this.checkNotClosed();
-    const working = work();
-    this.#moving.set(id, working);
-    try {
-      return await working;
-    } finally {
-      this.#moving.delete(id);
-    }
+    return this.#moving.run(id, async () => {
+      this.checkNotClosed();
+      return work();
+    });
   }
 
   /** Resolves when nobody opens or removes a session. */
-  async settled(): Promise<void> {
-    while (this.#moving.size > 0) await Promise.allSettled(this.#moving.values());
+  settled(): Promise<void> {
+    return this.#moving.settled();
   }
 
   /** Whether a model of this store object has it open, or opens or removes it just now. */

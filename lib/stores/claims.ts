@@ -1,3 +1,4 @@
+import { OneByOne } from '../onebyone.js';
 import { codeOf } from './failure.js';
 import type { Ledger } from './ledger.js';
 import { beat, claim, leave, newOwner, release } from './owners.js';
@@ -11,8 +12,8 @@ export class Claims {
   readonly #held = new Set<string>();
   /** Let go of, but the index may still say otherwise. */
   readonly #left = new Set<string>();
-  /** What is being done for a session: what comes next waits for it. */
-  readonly #doing = new Map<string, Promise<void>>();
+  /** What is being done for a session. */
+  readonly #doing = new OneByOne();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(ledger: Ledger) {
@@ -21,7 +22,7 @@ export class Claims {
 
   /** @throws LlamaError SESSION_CONFLICT */
   claim(id: string, takeOver: boolean): Promise<void> {
-    return this.#inOrder(id, async () => {
+    return this.#doing.run(id, async () => {
       const held = this.#held.has(id);
       this.#held.add(id);
       try {
@@ -41,7 +42,7 @@ export class Claims {
 
   /** What can't be released now is with the next heartbeat that can. */
   release(id: string): Promise<void> {
-    return this.#inOrder(id, () => {
+    return this.#doing.run(id, () => {
       if (this.#held.delete(id)) this.#left.add(id);
       return this.#letGo(id);
     });
@@ -72,23 +73,13 @@ export class Claims {
 
   /** What isn't written is done by the next one, which may be in time. */
   #beat(): void {
-    for (const id of this.#left) this.#inOrder(id, () => this.#letGo(id)).catch(() => undefined);
+    for (const id of this.#left) this.#doing.run(id, () => this.#letGo(id)).catch(() => undefined);
     if (this.#held.size === 0) return;
     this.#ledger
       .change((draft) => {
         beat(draft, this.owner);
       })
       .catch(() => undefined);
-  }
-
-  async #inOrder(id: string, work: () => Promise<void>): Promise<void> {
-    const done = this.#doing.get(id)?.then(work, work) ?? work();
-    this.#doing.set(id, done);
-    try {
-      await done;
-    } finally {
-      if (this.#doing.get(id) === done) this.#doing.delete(id);
-    }
   }
 
   #beatOrRest(): void {
