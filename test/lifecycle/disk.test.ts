@@ -1,22 +1,14 @@
 /** A disk that is full, read-only or gone: typed errors, and conversations go on in memory, to be stored when they can be. */
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { audit } from '../support/audit.js';
 import { runChild, type ChildOptions, type Ending } from '../support/child.js';
-import { loadRecall } from '../support/models.js';
+import { folder, loadRecall } from '../support/models.js';
 
 const good = { code: 0, signal: null };
 /** The superuser may write everywhere. */
 const nobody: ChildOptions = process.getuid?.() === 0 ? { uid: 65534 } : {};
-
-async function folder(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), 'disk-'));
-  onTestFinished(() => rm(path, { recursive: true, force: true }));
-  return path;
-}
 
 /** `says()` prints what a call comes to, `limit()` lets no file grow beyond so many bytes. */
 function run(path: string, script: string, options?: ChildOptions): Promise<Ending> {

@@ -1,11 +1,9 @@
 /** Models in worker threads, which end at any moment: each environment stops its own engines (R6, R9). */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { audit } from '../support/audit.js';
 import { runChild } from '../support/child.js';
+import { folder } from '../support/models.js';
 import { RECALL } from '../support/recall.js';
 
 const good = { code: 0, signal: null, stderr: '' };
@@ -139,13 +137,12 @@ describe('terminate()', () => {
 });
 
 test('terminate() 60 times while a directory is opened, read, written and closed', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'terminated-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = await folder();
   const ending = await runChild(`
     for (let i = 0; i < 60; i++) {
       const worker = work(\`
         for (let version = 0; ; ) {
-          const store = new DirectoryStore(${JSON.stringify(folder)});
+          const store = new DirectoryStore(${JSON.stringify(path)});
           for (let page = 0; page < 20; page++) {
             const name = '\${i}.' + page;
             version = await store.putRecord('\${i}', Buffer.alloc(2000), { expected: version, pages: [name] });
@@ -162,10 +159,10 @@ test('terminate() 60 times while a directory is opened, read, written and closed
     }
     console.log('survived');`);
   expect(ending).toMatchObject({ ...good, stdout: 'survived\n' });
-  const store = new DirectoryStore(folder);
+  const store = new DirectoryStore(path);
   await store.sweep();
   await store.close();
-  await audit(folder);
+  await audit(path);
 });
 
 describe('a worker that ends itself in the middle', () => {

@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encodeHeader, readHeader } from '../../bench/gguf.mjs';
 import { loadModel, type Model, type Session } from '../../lib/index.js';
+import { folder, loadRecall } from '../support/models.js';
 import { RECALL } from '../support/recall.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
@@ -121,10 +121,7 @@ test('fork and rewind wait for the turns before them, and turns after them for t
 });
 
 test('a template that refuses what does not end with a user is no obstacle: only time is lost', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'branching-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  const strict = await loadModel(await strictModel(folder), { threads: 1, maxResident: 4 });
-  onTestFinished(() => strict.close());
+  const strict = await loadRecall({}, await strictModel());
   const session = await strict.createSession({ ...GREEDY, system: 'You are kind.' });
   await session.send('My name is Mosoba.');
   const fork = await session.fork({ atMessage: 0 });
@@ -134,13 +131,13 @@ test('a template that refuses what does not end with a user is no obstacle: only
 });
 
 /** The recall model with a template that wants a user's message at the end. */
-async function strictModel(folder: string): Promise<string> {
+async function strictModel(): Promise<string> {
   const { metadata, tensors, dataOffset } = readHeader(RECALL);
   const template = metadata.get('tokenizer.chat_template');
   if (template === undefined) throw new Error('the model has a template');
   const refuses = "{% if messages[-1].role != 'user' %}{{ raise_exception('No user query found.') }}{% endif %}";
   metadata.set('tokenizer.chat_template', { ...template, value: refuses + String(template.value) });
-  const path = join(folder, 'strict.gguf');
+  const path = join(await folder(), 'strict.gguf');
   const data = (await readFile(RECALL)).subarray(dataOffset);
   await writeFile(path, Buffer.concat([encodeHeader(metadata, tensors).bytes, data]));
   return path;

@@ -1,20 +1,14 @@
 /** The examples run, and fail loudly. */
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { folder } from '../support/models.js';
 import { ROOT, run } from '../support/program.js';
 import { RECALL } from '../support/recall.js';
 
 const DEMO = 'examples/demo.mjs';
 const CHAT = 'examples/chat.mjs';
 const timeout = 150_000;
-
-async function makeFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'examples-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  return folder;
-}
 
 describe('npm run demo', { timeout }, () => {
   test('tells, cancels, saves, restarts, and finds everything again', async () => {
@@ -28,7 +22,7 @@ describe('npm run demo', { timeout }, () => {
   });
 
   test('its second process fails when nothing was saved', async () => {
-    const { code, stderr } = await run([DEMO, await makeFolder()]);
+    const { code, stderr } = await run([DEMO, await folder()]);
     expect(code).toBe(1);
     expect(stderr).toContain('SESSION_NOT_FOUND');
   });
@@ -52,7 +46,7 @@ describe('npm run chat', { timeout }, () => {
   });
 
   test('goes on with a session that was stored', async () => {
-    const store = ['--store', await makeFolder(), '--session', 'mine'];
+    const store = ['--store', await folder(), '--session', 'mine'];
     await talk('My code is 4711.', ...store);
     const { stdout, stderr } = await talk('What is my code?', ...store);
     expect(stdout).toBe('Your code is 4711.\n');

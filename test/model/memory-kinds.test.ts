@@ -1,6 +1,4 @@
 /** Sliding windows, recurrent states, and layers of both sorts: whatever happens to their KV, they say what they say alone. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Engine } from '../../lib/engine.js';
@@ -18,6 +16,7 @@ import {
   reader,
   type Kind,
 } from '../support/kinds.js';
+import { folder } from '../support/models.js';
 
 /** Remembers which pages it was given, and may read others. */
 class PageStore extends MemoryStore {
@@ -103,9 +102,7 @@ describe.each(KINDS)('$name', (kind) => {
   });
 
   test('exported and imported: KV only where it can be checked', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'llama-sessions-'));
-    onTestFinished(() => rm(folder, { recursive: true }));
-    const file = join(folder, 'ann.session');
+    const file = join(await folder(), 'ann.session');
     const here = await load(kind);
     const session = await here.createSession(GREEDY);
     const [, last] = await chat(session, MESSAGES.slice(0, 2));

@@ -1,11 +1,10 @@
 /** SessionPool over a model that remembers what it was told. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { AbortError, SessionPool, type Model, type Session, type SessionPoolOptions } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
-import { loadRecall, LONG, speaking } from '../support/models.js';
+import { folder, loadRecall, LONG, speaking } from '../support/models.js';
 import { NAMES } from '../support/recall.js';
 
 const sampling = { temperature: 0 };
@@ -22,9 +21,8 @@ async function idsOf(model: Model): Promise<string[]> {
 }
 
 test('forty borrowers of four sessions: each knows what it said itself, and nothing else', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'pool-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  const model = await loadRecall({ store: folder, maxResident: 3, cache: { restore: 'always' } });
+  const store = await folder();
+  const model = await loadRecall({ store, maxResident: 3, cache: { restore: 'always' } });
   const pool = makePool(model, 4);
   let [out, most] = [0, 0];
   const borrow = async (name: string): Promise<string[]> => {
@@ -57,7 +55,7 @@ test('forty borrowers of four sessions: each knows what it said itself, and noth
   expect(model.stats()).toMatchObject({ openSessions: 0, residentSessions: 0, storedPages: 0 });
   expect(await idsOf(model)).toEqual([]);
   await model.close();
-  expect((await readdir(join(folder, 'pages'), { recursive: true })).filter((name) => name.length > 10)).toEqual([]);
+  expect((await readdir(join(store, 'pages'), { recursive: true })).filter((name) => name.length > 10)).toEqual([]);
 });
 
 test('what all begin with is computed once, as long as one of them is out', async () => {
