@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { all, allBytes, plain, random, same, text, weirdIds, type StoreUnderTest } from './store-values.js';
+import { all, allBytes, expectCode, plain, random, same, text, weirdIds, type StoreUnderTest } from './store-values.js';
 
 /** Records, one by one. */
 export function recordTests(at: StoreUnderTest): void {
@@ -76,10 +76,8 @@ export function recordTests(at: StoreUnderTest): void {
         version = await at.store.putRecord('a', text('new'), { expected: version });
         expect(version).toBeGreaterThan(read);
         const stale = at.store.putRecord('a', text('stale'), { expected: read });
-        await expect(stale).rejects.toMatchObject({ code: 'SESSION_CONFLICT' });
-        await expect(at.store.deleteRecord('a', { expected: read })).rejects.toMatchObject({
-          code: 'SESSION_CONFLICT',
-        });
+        await expectCode(stale, 'SESSION_CONFLICT');
+        await expectCode(at.store.deleteRecord('a', { expected: read }), 'SESSION_CONFLICT');
       }
       expect(plain(await (await at.reopened()).getRecord('a'))?.bytes).toBe('new');
     });
