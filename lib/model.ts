@@ -4,7 +4,7 @@ import { openExport } from './exportfile.js';
 import { modelClosed, type Host } from './host.js';
 import { deleteExpired, deleteStored } from './keeping.js';
 import { listSessions } from './listing.js';
-import { checkUnstored, exists, imported, readStored, resumed, takeBack } from './opening.js';
+import { checkUnstored, claimed, exists, imported, readStored, resumed, takeBack } from './opening.js';
 import {
   checkId,
   checkImportOptions,
@@ -219,25 +219,14 @@ export class Model implements AsyncDisposable {
 
   /** @param takeOver although another process has it open */
   async #open(id: string, make: () => Promise<Conversation>, takeOver: boolean = false): Promise<Session> {
-    const { open, residency } = this.#host;
-    await this.#host.claim(id, takeOver);
-    let conversation: Conversation | undefined;
-    try {
-      conversation = await make();
-      this.#checkOpen();
-    } catch (error) {
-      if (conversation !== undefined) residency.drop(conversation.kv);
-      await this.#host.release(id);
-      throw error;
-    }
+    const conversation = await claimed(this.#host, id, make, takeOver);
     const { kv, events } = conversation;
-    open.set(id, conversation);
+    this.#host.open.set(id, conversation);
     kv.onParked = () => {
-      events.emit('parked', { tier: residency.tierOf(kv) });
+      events.emit('parked', { tier: this.#host.residency.tierOf(kv) });
     };
-    const opened = conversation;
-    opened.onOvertaken = () => void closeConversation(this.#host, opened).catch(() => undefined);
-    return this.#handle(opened);
+    conversation.onOvertaken = () => void closeConversation(this.#host, conversation).catch(() => undefined);
+    return this.#handle(conversation);
   }
 
   #handle(conversation: Conversation): Session {

@@ -8,6 +8,26 @@ import { decodeRecord } from './record.js';
 import type { StoredRecord } from './stores/store.js';
 import type { ResumeOptions } from './types.js';
 
+/** Claims the session that `make` makes; lets go of it again where that fails, or the model is closed meanwhile. */
+export async function claimed(
+  host: Host,
+  id: string,
+  make: () => Promise<Conversation>,
+  takeOver: boolean,
+): Promise<Conversation> {
+  await host.claim(id, takeOver);
+  let conversation: Conversation | undefined;
+  try {
+    conversation = await make();
+    host.checkNotClosed();
+    return conversation;
+  } catch (error) {
+    if (conversation !== undefined) host.residency.drop(conversation.kv);
+    await host.release(id);
+    throw error;
+  }
+}
+
 /** @throws LlamaError SESSION_EXISTS when the store has one of that id */
 export async function checkUnstored(host: Host, id: string): Promise<void> {
   if ((await stored(host, id)) !== undefined) throw exists(id);
