@@ -47,7 +47,7 @@ export class Model implements AsyncDisposable {
    * @throws TypeError, RangeError; LlamaError SESSION_EXISTS, STORE_FAILED, MODEL_CLOSED
    */
   async createSession(options?: SessionOptions): Promise<Session> {
-    this.#checkOpen();
+    this.#host.checkNotClosed();
     const resolved = resolveSessionOptions(options);
     return this.#openAs(resolved.id, async () => {
       if (options?.id !== undefined) await checkUnstored(this.#host, resolved.id);
@@ -63,7 +63,7 @@ export class Model implements AsyncDisposable {
    * STORE_FAILED, MODEL_CLOSED
    */
   async resumeSession(id: string, options?: ResumeOptions): Promise<Session> {
-    this.#checkOpen();
+    this.#host.checkNotClosed();
     checkId(id);
     checkResumeOptions(options);
     const takeOver = options?.takeOver === true;
@@ -92,7 +92,7 @@ export class Model implements AsyncDisposable {
 
   /** Sessions in order of their ids, open or stored; expired ones are left out. @throws LlamaError STORE_FAILED, MODEL_CLOSED */
   listSessions(filter?: SessionFilter): AsyncIterable<SessionInfo> {
-    this.#checkOpen();
+    this.#host.checkNotClosed();
     return listSessions(this.#host, resolveListFilter(filter));
   }
 
@@ -102,7 +102,7 @@ export class Model implements AsyncDisposable {
    * @throws LlamaError STORE_FAILED, MODEL_CLOSED
    */
   async deleteSession(id: string): Promise<boolean> {
-    this.#checkOpen();
+    this.#host.checkNotClosed();
     checkId(id);
     return this.#host.exclusively(id, async () => {
       const open = this.#host.open.get(id);
@@ -123,7 +123,7 @@ export class Model implements AsyncDisposable {
    * (another process has the one to replace open), STORE_FAILED; nothing was replaced then
    */
   async importSession(path: string, options?: { id?: string; replace?: boolean }): Promise<Session> {
-    this.#checkOpen();
+    this.#host.checkNotClosed();
     checkImportOptions(path, options);
     const file = await openExport(path);
     try {
@@ -145,14 +145,14 @@ export class Model implements AsyncDisposable {
    * text become tokens. Default: neither
    */
   tokenize(text: string, options?: { addSpecial?: boolean; parseSpecial?: boolean }): Int32Array {
-    this.#checkOpen();
+    this.#host.checkNotClosed();
     const { addSpecial, parseSpecial } = checkTokenizeOptions(text, options);
     return this.#host.engine.tokenize(text, addSpecial, parseSpecial);
   }
 
   /** Control tokens are left out; bytes that are no UTF-8 become U+FFFD. @throws RangeError for what is no token */
   detokenize(tokens: ArrayLike<number>): string {
-    this.#checkOpen();
+    this.#host.checkNotClosed();
     return this.#host.engine.detokenize(checkTokens(tokens, this.info.vocabularySize), false);
   }
 
@@ -252,9 +252,5 @@ export class Model implements AsyncDisposable {
     } finally {
       if (!isHeld() && this.#handles.get(id)?.deref() === undefined) this.#handles.delete(id);
     }
-  }
-
-  #checkOpen(): void {
-    if (this.#host.closed) throw modelClosed();
   }
 }
