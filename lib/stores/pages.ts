@@ -115,7 +115,7 @@ export function notePages(draft: Draft, hashes: Iterable<string>): void {
   }
 }
 
-/** Changes the sums over all pages. */
+/** Changes what is known of the store as a whole. */
 export function count(draft: Draft, change: (totals: Totals) => void): void {
   const totals = readTotals(draft);
   change(totals);

@@ -69,8 +69,7 @@ export function deleteRecord(
     checkClaim(draft, id, owner);
     if (before.version !== expected) throw conflict(expected, before.version);
   }
-  if (before.version > readTotals(draft).deletedVersion)
-    count(draft, (totals) => (totals.deletedVersion = before.version));
+  count(draft, (totals) => (totals.deletedVersion = Math.max(totals.deletedVersion, before.version)));
   draft.remove(keys.listed(id));
   draft.remove(keys.bytes(id));
   if (before.expiresAt !== undefined) draft.remove(keys.expiry(before.expiresAt, id));
