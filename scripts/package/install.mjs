@@ -6,6 +6,7 @@ import { answers, doctor, fixture, installed, megabytesOf, NotHere, npmFile, pla
 import { bestVariant } from './variant.mjs';
 
 const platform = `${process.platform}-${process.arch}`;
+const onMusl = process.platform === 'linux' && !process.report.getReport().header.glibcVersionRuntime;
 const mostSeconds = 10;
 const mostBytes = 40e6;
 
@@ -130,7 +131,7 @@ export const checks = {
  * Whether this machine has no use for a file below prebuilds/: it is of another platform, or for Linux's other C library. musl's are
  * in a folder, all but the addon; glibc's are not.
  */
-export function isForOthers(file, here = platform, musl = !process.report.getReport().header.glibcVersionRuntime) {
+export function isForOthers(file, here = platform, musl = onMusl) {
   const [folder, ...parts] = file.split(/[\\/]/);
   if (folder !== here) return true;
   if (!here.startsWith('linux')) return false;
