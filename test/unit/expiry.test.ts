@@ -24,8 +24,9 @@ beforeEach(() => {
 });
 afterEach(() => void vi.useRealTimers());
 
-const host = (store: object = {}): Host =>
-  new Host({ residency: {}, store: { ...store } } as unknown as ConstructorParameters<typeof Host>[0]);
+const hostOf = (store: object): Host =>
+  new Host({ residency: {}, store } as unknown as ConstructorParameters<typeof Host>[0]);
+const host = (store: object = {}): Host => hostOf({ ...store });
 
 /** A session, and what its listeners heard: `expiring MS` before its time, `expired`, `error MESSAGE`. */
 function listening(ttlMs?: number): { conversation: Conversation; heard: string[]; look: () => void } {
@@ -151,9 +152,7 @@ describe('sessions that are stored', () => {
 
   test('nor are those that another model of the same store has open: to the store both are one', async () => {
     const sweeping = host(expired('a', 'b'));
-    const other = new Host({ residency: {}, store: sweeping.store } as unknown as ConstructorParameters<
-      typeof Host
-    >[0]);
+    const other = hostOf(sweeping.store);
     other.open.set('a', new Conversation(resolveSessionOptions({ id: 'a' })));
     await sweepExpired(sweeping, remove);
     expect(removed).toEqual(['stored b']);
