@@ -35,7 +35,7 @@ export async function keepRecord(host: Host, conversation: Conversation): Promis
   conversation.doubtful = undefined;
 }
 
-/** Whether the store has what the session was read from or wrote last. Otherwise another process has gone on with it, and it ends here. */
+/** Whether the store has what the session was read from or wrote last. If not, it ends here: another process has gone on with it. */
 export async function isNewest(host: Host, conversation: Conversation): Promise<boolean> {
   await settleDoubtfulWrite(host, conversation);
   const stored = await host.store.getRecord(conversation.id);

@@ -70,7 +70,8 @@ export interface SessionStore {
 
   /**
    * Replaces the record if its stored version is `expected`, atomically against every other process on this store.
-   * No id is given a version twice: a record that is made anew after a delete begins above what the deleted one had. Pages that only the replaced record named are given up.
+   * No id is given a version twice: a record that is made anew after a delete begins above what the deleted one had. Pages that
+   * only the replaced record named are given up.
    * @returns the new version: `expected + 1`, or that of a new record
    * @throws LlamaError SESSION_CONFLICT when another version is stored, or somebody else has claimed the session; nothing was
    * changed then
