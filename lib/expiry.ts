@@ -15,6 +15,11 @@ export interface Remover {
   stored(host: Host, id: string): Promise<unknown>;
 }
 
+/** Whether the time of an idle session is over, or of a stored one. */
+export function hasExpired({ expiresAt = Infinity }: { readonly expiresAt?: number | undefined }): boolean {
+  return expiresAt <= Date.now();
+}
+
 /** Deletes a session whose `ttlMs` has passed while it was idle. Its listeners hear 'expiring' before. */
 export function expireIdle(host: Host, conversation: Conversation, remove: Remover): void {
   const { expiresAt, settings, events } = conversation;

@@ -1,6 +1,7 @@
 /** Moves sessions between this process and the store or a file: records always, KV where it helps. */
 import type { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
+import { hasExpired } from './expiry.js';
 import { writeExport, type OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { infoOf } from './info.js';
@@ -144,8 +145,7 @@ export async function deleteExpired(host: Host, id: string): Promise<void> {
   await host.claim(id, false);
   try {
     const stored = await store.getRecord(id);
-    if (stored !== undefined && (stored.expiresAt ?? Infinity) <= Date.now())
-      await store.deleteRecord(id, { expected: stored.version });
+    if (stored !== undefined && hasExpired(stored)) await store.deleteRecord(id, { expected: stored.version });
   } finally {
     await host.release(id);
   }

@@ -1,4 +1,5 @@
 import type { Conversation } from './conversation.js';
+import { hasExpired } from './expiry.js';
 import type { Host } from './host.js';
 import { infoOf, sessionInfo } from './info.js';
 import type { ListedRecord } from './stores/store.js';
@@ -41,7 +42,7 @@ async function* allSessions(host: Host, prefix: string, cursor: string | undefin
     const open = host.open.get(stored.id);
     if (open !== undefined) {
       yield openInfo(host, open);
-    } else if ((stored.expiresAt ?? Infinity) > Date.now()) {
+    } else if (!hasExpired(stored)) {
       const info = decoded(host, stored);
       if (info !== undefined) yield info;
     }

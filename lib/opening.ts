@@ -1,6 +1,7 @@
 /** How a session comes into this process: from the store, from a file, or back from another process. */
 import { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
+import { hasExpired } from './expiry.js';
 import type { OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { forgetKv, isNewest, keepRecord, takeKv } from './keeping.js';
@@ -86,7 +87,7 @@ export function exists(id: string): LlamaError {
 /** What the store keeps, unless it has expired: then it goes now. */
 async function stored({ store }: Host, id: string): Promise<StoredRecord | undefined> {
   const found = await store.getRecord(id);
-  if (found === undefined || (found.expiresAt ?? Infinity) > Date.now()) return found;
+  if (found === undefined || !hasExpired(found)) return found;
   await store.deleteRecord(id, { expected: found.version });
   return undefined;
 }
