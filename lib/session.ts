@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
+import { hasExpired } from './expiry.js';
 import { Generation, type TurnInput } from './generation.js';
 import { sessionClosed, type Host } from './host.js';
 import { exportConversation, isConflict, keepAll, keepRecord } from './keeping.js';
@@ -211,10 +212,16 @@ export async function deleteConversation(host: Host, conversation: Conversation)
 /** Ends a session whose time is over, and removes it, unless another process has it by now. Its listeners hear of it. */
 export function expireConversation(host: Host, conversation: Conversation): Promise<void> {
   const { id, events } = conversation;
+  // Looked at when it is its turn: until then it may go on, or be given more time.
+  const remove = async (): Promise<boolean> => {
+    if (conversation.state !== 'idle' || !hasExpired(conversation)) return false;
+    await host.store.deleteRecord(id, { expected: conversation.version });
+    return true;
+  };
   return host.exclusively(id, async () => {
-    if (conversation.state !== 'idle') return; // it has gone on, or ended
+    if (conversation.closed) return;
     try {
-      await host.inOrder(conversation, () => host.store.deleteRecord(id, { expected: conversation.version }));
+      if (!(await host.inOrder(conversation, remove))) return;
       events.emit('expired', {});
     } catch (error) {
       if (isConflict(error)) conversation.conflict = error;

@@ -2,6 +2,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, MemoryStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until } from '../support/deadline.js';
+import { gateBefore } from '../support/gate.js';
 import { folder, loadRecall, LONG, says } from '../support/models.js';
 import { NAMES } from '../support/recall.js';
 import { holdTime } from '../support/time.js';
@@ -90,6 +91,24 @@ test('a turn that is longer than the life of its session is not disturbed', asyn
   expect([events, session.state]).toEqual([[], 'idle']);
   time.pass(3000);
   await until('it has expired', () => events.at(-1) === 'expired');
+});
+
+test('a session that is given more time just before its end lives on', async () => {
+  const time = holdTime();
+  const store = new MemoryStore();
+  const reads = gateBefore(store, 'getRecord');
+  const model = await loadRecall({ store });
+  const session = await model.createSession({ id: 'one', ttlMs: 10_000, ...GREEDY });
+  const events = heard(session);
+  await session.send('My name is Mosoba.');
+  reads.close();
+  const resuming = model.resumeSession('one', { takeOver: true, ttlMs: 1e6 });
+  await until('the store is asked', () => reads.waiting === 1);
+  time.pass(11_000);
+  reads.open();
+  expect(await resuming).toBe(session);
+  expect(await says(session, 'What is my name?')).toBe('Your name is Mosoba.');
+  expect(events.filter((event) => !event.startsWith('expiring'))).toEqual([]);
 });
 
 test.each<[string, () => Promise<MemoryStore | DirectoryStore>]>([
