@@ -25,7 +25,7 @@ import { weights } from './weights.mjs';
  * @returns {{ path: string, bytes: number, parameters: number, made: boolean }}
  */
 export function generateModel(shape, path, { name = 'generated', seed = 1, onProgress } = {}) {
-  const vocabulary = loadVocabulary(shape.vocab, shape.vocabTokens);
+  const vocabulary = loadVocabulary(shape.vocab, shape.vocabTokens, shape.template);
   const tensors = tensorsOf(shape, vocabularySize(vocabulary));
   const metadata = metadataOf(shape, vocabularySize(vocabulary));
   metadata.set('general.name', { type: 'string', value: `${name}, random weights` });

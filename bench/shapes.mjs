@@ -11,6 +11,7 @@
  * @property {number} feedForward
  * @property {number} context trained context length in tokens
  * @property {string} vocab which of llama.cpp's vocab files
+ * @property {string} [template] of its chats; absent: ChatML
  * @property {number} [vocabTokens] only so many of its most frequent tokens: a small model must not be all vocabulary
  * @property {import('./gguf.mjs').TensorType} type of every matrix; norms and biases are f32
  * @property {boolean} tied the output layer is the token embedding
@@ -63,6 +64,10 @@ const tiny = {
  * @type {Shape}
  */
 const exact = { ...tiny, layers: 4, feedForward: 128, vocabTokens: 512, type: 'f32' };
+/** As Mistral's: what a conversation is divided by are special tokens, and a space comes with each text between them. */
+const mistralTemplate =
+  "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}" +
+  "{% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
 const state = { width: 256, heads: 4, size: 128, kernel: 4 };
 const attentionless = { heads: 0, kvHeads: 0, headDim: 0, feedForward: 0 };
 
@@ -87,6 +92,8 @@ export const SHAPES = {
     tied: true,
   },
   tiny,
+  /** The other way in which vocabularies spell. */
+  'tiny-sentencepiece': { ...tiny, vocab: 'llama-spm', vocabTokens: undefined, template: mistralTemplate, tied: true },
   /** The other ways in which models remember. */
   'tiny-window': { ...exact, architecture: 'granite_swa', window: 32, fullEvery: 2 },
   'tiny-recurrent': { ...exact, ...attentionless, architecture: 'mamba2', layers: 3, state },

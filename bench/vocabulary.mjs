@@ -7,21 +7,22 @@ import { readHeader } from './gguf.mjs';
 const TYPE_NORMAL = 1;
 const TYPE_CONTROL = 3;
 
-const CHAT_TEMPLATE =
+const CHATML =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 /**
- * All `tokenizer.*` metadata of a vocab file, with a ChatML template.
+ * All `tokenizer.*` metadata of a vocab file, with a chat template.
  * @param {string} name as in `ggml-vocab-NAME.gguf`
- * @param {number} [tokens] keep only this many
+ * @param {number} [tokens] keep only this many; of byte-level BPE
+ * @param {string} [template]
  * @returns {Map<string, Value>}
  */
-export function loadVocabulary(name, tokens) {
+export function loadVocabulary(name, tokens, template = CHATML) {
   const file = fileURLToPath(new URL(`../vendor/llama.cpp/models/ggml-vocab-${name}.gguf`, import.meta.url));
   const metadata = new Map([...readHeader(file).metadata].filter(([key]) => key.startsWith('tokenizer.')));
   if (tokens) shorten(metadata, tokens);
-  metadata.set('tokenizer.chat_template', { type: 'string', value: CHAT_TEMPLATE });
+  metadata.set('tokenizer.chat_template', { type: 'string', value: template });
   return metadata;
 }
 

@@ -42,9 +42,7 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
     }
     for (llama_token token = 0; token < vocabulary_size(); token++) {
         if (ends_generation(token)) end_tokens_.push_back(token);
-        const int special = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN;
-        if (llama_vocab_get_attr(vocab_, token) & special)
-            special_texts_.emplace_back(llama_vocab_get_text(vocab_, token));
+        if (stands_alone(token)) special_texts_.emplace_back(llama_vocab_get_text(vocab_, token));
     }
     const std::string adds_space = metadata("tokenizer.ggml.add_space_prefix");
     adds_space_ = adds_space.empty() ? llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_SPM : adds_space == "true";
@@ -107,17 +105,49 @@ std::string Model::detokenize(const llama_token* tokens, size_t count, bool spec
 
 std::string Model::piece(llama_token token) const { return spell(vocab_, token, false, false); }
 
+bool Model::stands_alone(llama_token token) const {
+    const int special = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN;
+    return llama_vocab_get_attr(vocab_, token) & special;
+}
+
+// Bytes of the text that the tokens from `from` on spell; npos: they spell something else. Behind a special token the
+// tokeniser puts a space that is not in the text; a reply may begin with one that is.
+size_t Model::read_along(const std::string& text, const Tokens& tokens, size_t from) const {
+    size_t at = 0;
+    for (size_t i = from; i < tokens.size();) {
+        std::string run = spell(vocab_, tokens[i], false, true); // up to the next special token
+        if (!stands_alone(tokens[i++])) {
+            while (i < tokens.size() && !stands_alone(tokens[i])) run += spell(vocab_, tokens[i++], false, true);
+            if (adds_space_ && run[0] == ' ' && text.compare(at, run.size(), run) != 0) run.erase(0, 1);
+        }
+        if (text.compare(at, run.size(), run) != 0) return std::string::npos;
+        at += run.size();
+    }
+    return at;
+}
+
+// Behind a token that is not special there is no such space: it goes in front of a newline, and both are dropped.
+Tokens Model::tokenize_behind(llama_token last, const std::string& text) const {
+    if (!adds_space_ || stands_alone(last)) return tokenize(text, false, true);
+    Tokens tokens = tokenize("\n" + text, false, true);
+    if (tokens.size() < 2 || spell(vocab_, tokens[0], false, true) + spell(vocab_, tokens[1], false, true) != " \n")
+        return tokenize(text, false, true);
+    tokens.erase(tokens.begin(), tokens.begin() + 2);
+    return tokens;
+}
+
 Tokens Model::prepare_chat(const std::string& messages_json, const Tokens& known) const {
     const std::string text = chat_->render(messages_json);
 
     // The template's text comes without the BOS that tokenising adds.
     const bool bos = !known.empty() && llama_vocab_get_add_bos(vocab_) && known[0] == llama_vocab_bos(vocab_);
-    const std::string spelled = detokenize(known.data() + bos, known.size() - bos, true);
-    if (spelled.empty() || text.compare(0, spelled.size(), spelled) != 0) return tokenize(text, true, true);
+    const size_t said = read_along(text, known, bos);
+    if (said == 0 || said == std::string::npos) return tokenize(text, true, true);
 
     Tokens tokens = known;
-    const Tokens rest = tokenize(text.substr(spelled.size()), false, true);
+    const Tokens rest = tokenize_behind(known.back(), text.substr(said));
     tokens.insert(tokens.end(), rest.begin(), rest.end());
+    if (adds_space_ && read_along(text, tokens, bos) != text.size()) return tokenize(text, true, true);
     return tokens;
 }
 

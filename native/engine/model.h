@@ -49,6 +49,10 @@ class Model {
 
   private:
     void tokenize_piece(const char* text, size_t size, bool add_special, bool parse_special, Tokens& tokens) const;
+    // The tokeniser takes its text out of any other before it looks at the rest.
+    bool stands_alone(llama_token token) const;
+    size_t read_along(const std::string& text, const Tokens& tokens, size_t from) const;
+    Tokens tokenize_behind(llama_token last, const std::string& text) const;
 
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     const llama_vocab* vocab_ = nullptr;
