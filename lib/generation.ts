@@ -28,8 +28,8 @@ export class Generation implements Operation {
   #waiting: Waiting | undefined;
   #request: number | undefined;
   #unwatch: () => void = () => undefined;
+  /** What it came to, once it has ended. */
   #text = '';
-  #generated: number[] = [];
   /** It has left the queue. */
   #admitted = false;
   /** Messages that have to go for it, and those that have gone. */
@@ -110,8 +110,9 @@ export class Generation implements Operation {
       }
       const submittedAt = performance.now();
       const end = await this.#generate(sequence, prompt);
+      this.#text = end.text;
       residency.worth.computed(end.promptTokens - end.cachedTokens, end.prefillMs);
-      const tokens = joinTokens(prompt, this.#generated);
+      const tokens = joinTokens(prompt, end.tokens);
       kvHolds = tokens.subarray(0, end.kvTokens);
       const finished = this.#finish(end, tokens, {
         queueMs: admittedAt - this.#sentAt,
@@ -155,8 +156,6 @@ export class Generation implements Operation {
         { ...sampling, sequence, tokens, stop, ignoreEog, maxTokens: maxTokens ?? this.#host.info.sessionTokens },
         {
           piece: (text, generated) => {
-            this.#text += text;
-            this.#generated.push(...generated);
             this.#source.push({ text, tokens: generated, kind: 'text' });
           },
           end: resolve,

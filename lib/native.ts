@@ -154,6 +154,9 @@ export interface RequestEnd {
   /** Tokens that were guessed ahead, and those of them that were right. */
   draftedTokens: number;
   acceptedTokens: number;
+  /** Of all its pieces together. */
+  text: string;
+  tokens: Int32Array;
 }
 
 export interface SubmitOptions {

@@ -10,7 +10,7 @@ export function commonPrefix(a: Int32Array, b: Int32Array): number {
 }
 
 /** `a`, then `b`. */
-export function joinTokens(a: Int32Array, b: readonly number[]): Int32Array {
+export function joinTokens(a: Int32Array, b: Int32Array): Int32Array {
   const joined = new Int32Array(a.length + b.length);
   joined.set(a);
   joined.set(b, a.length);

@@ -224,6 +224,8 @@ Napi::Value end_value(Napi::Env env, const EndEvent& end) {
     object.Set("generateMs", end.generate_ms);
     object.Set("draftedTokens", end.drafted_tokens);
     object.Set("acceptedTokens", end.accepted_tokens);
+    object.Set("text", end.text);
+    object.Set("tokens", tokens_value(env, end.tokens));
     return object;
 }
 

@@ -235,6 +235,8 @@ void Worker::take_token(llama_seq_id id, llama_token token) {
 
 void Worker::emit(Turn& turn, std::string text, Tokens tokens) {
     if (text.empty() && tokens.empty()) return;
+    turn.said += text;
+    turn.told.insert(turn.told.end(), tokens.begin(), tokens.end());
     events_.pieces.push_back({turn.request, std::move(text), std::move(tokens)});
 }
 
@@ -256,14 +258,14 @@ void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> 
         emit(*turn, std::move(text), std::move(tokens));
     }
     const bool ran = turn->started != Clock::time_point{}, spoke = turn->first_token != Clock::time_point{};
-    events_.ends.push_back({turn->request, reason, std::move(failure), static_cast<int>(turn->prompt_tokens),
-                            static_cast<int>(turn->cached_tokens), static_cast<int>(turn->generated()),
-                            static_cast<int>(sequence.tokens.size()),
-                            ran ? milliseconds(turn->submitted, turn->started) : 0,
-                            spoke ? milliseconds(turn->started, turn->first_token) : 0,
-                            spoke ? milliseconds(turn->submitted, turn->first_token) : 0,
-                            spoke ? milliseconds(turn->first_token, turn->last_token) : 0,
-                            static_cast<int>(turn->drafted_tokens), static_cast<int>(turn->accepted_tokens)});
+    events_.ends.push_back(
+        {turn->request, reason, std::move(failure), static_cast<int>(turn->prompt_tokens),
+         static_cast<int>(turn->cached_tokens), static_cast<int>(turn->generated()),
+         static_cast<int>(sequence.tokens.size()), ran ? milliseconds(turn->submitted, turn->started) : 0,
+         spoke ? milliseconds(turn->started, turn->first_token) : 0,
+         spoke ? milliseconds(turn->submitted, turn->first_token) : 0,
+         spoke ? milliseconds(turn->first_token, turn->last_token) : 0, static_cast<int>(turn->drafted_tokens),
+         static_cast<int>(turn->accepted_tokens), std::move(turn->said), std::move(turn->told)});
 }
 
 } // namespace llama_sessions

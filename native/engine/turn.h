@@ -44,6 +44,8 @@ struct EndEvent {
     int prompt_tokens, cached_tokens, generated_tokens, kv_tokens;
     double wait_ms, prefill_ms, first_token_ms, generate_ms;
     int drafted_tokens = 0, accepted_tokens = 0;
+    std::string text; // of all its pieces
+    Tokens tokens;    // theirs
 };
 
 // Text of the reply on its way out: whole characters, nothing that may turn out to be part of a stop string. A token
@@ -89,6 +91,8 @@ struct Turn {
     int max_tokens;
     std::unique_ptr<Sampler> sampler;
     ReplyText text;
+    std::string said; // what has left
+    Tokens told;      // of it
 
     bool admitted = false; // takes part in steps; until then it waits for cells
     std::optional<Following> follows;

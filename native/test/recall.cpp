@@ -161,6 +161,8 @@ void LiveEngine::step(StepEvents events) {
         for (EndEvent& end : events.ends) {
             if ((std::string(end.reason) == "error") != end.failure.has_value())
                 complain("an error without failure, or the reverse");
+            if (end.text != replies_[end.request].text || end.tokens != replies_[end.request].tokens)
+                complain("an end that says otherwise than its pieces");
             replies_[end.request].ends.push_back(std::move(end));
         }
         cells_asked_ += events.cells_wanted > 0;
