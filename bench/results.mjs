@@ -57,7 +57,7 @@ export async function writeReport(folder, order, into = HERE) {
     ...[...new Set(found.map(({ versions }) => versions))].map((versions) => `- Versions: ${versions}`),
     '## Goals',
     goalTable(found),
-    ...found.flatMap((one) => section(one, plots)),
+    ...found.flatMap((one) => section(one, plots, machines.length > 1)),
   ].join('\n\n');
   const settings = { ...(await resolveConfig(path)), filepath: path };
   writeFileSync(path, await format(text, settings));
@@ -122,9 +122,9 @@ function goalTable(found) {
   return markdown(rows);
 }
 
-/** @param {Found} found @param {string} folder of the plots */
-function section(found, folder) {
-  const { case: name, about, model, threads, kvLayout, repetitions, quick, date, rows, notes } = found;
+/** @param {Found} found @param {string} folder of the plots @param {boolean} mixed with what other machines found */
+function section(found, folder, mixed) {
+  const { case: name, about, model, threads, kvLayout, repetitions, quick, date, cpu, rows, notes } = found;
   const layout = kvLayout === 'auto' ? '' : `, ours in the layout ${kvLayout}`;
   const repeated = repetitions > 1 ? `medians of ${repetitions} repetitions in turns` : 'one run';
   const quickly = quick ? '; a quick run: it shows that it works, its figures mean little' : '';
@@ -136,7 +136,7 @@ function section(found, folder) {
   return [
     `## ${name}, ${model}${layout}`,
     `${about}.`,
-    `${threads} threads, ${repeated}, ${date.slice(0, 10)}${quickly}.`,
+    `${threads} threads${mixed ? ` of ${cpu}` : ''}, ${repeated}, ${date.slice(0, 10)}${quickly}.`,
     ...plots,
     markdown(rows),
     ...notes.map((note) => `- ${note}`),

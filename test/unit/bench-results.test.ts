@@ -51,6 +51,14 @@ test('a rival that only an earlier run asked stays in the table', async () => {
   expect(await reportOf(first, again)).toMatch(/^\| 8 +\| 333 +\| 334 +\| 99 +\|$/m);
 });
 
+test('where several machines were measured, each table says on which one', async () => {
+  const one = { case: 'throughput', date: '2026-01-01', rows: [row(1, 2)], goals: {} };
+  expect(await reportOf(one)).toContain('\n2 threads, medians');
+  const report = await reportOf(one, { ...one, cpu: 'another one' });
+  expect(report).toContain('\n2 threads of a processor, medians');
+  expect(report).toContain('\n2 threads of another one, medians');
+});
+
 test('a goal that was missed and a rival that failed are said', async () => {
   const notes = ['1 sessions, somebody: 1 of 3 runs failed: out of memory'];
   const report = await reportOf({
