@@ -27,7 +27,7 @@ const made = new Map();
 /**
  * `found` of tasks.mjs, or why there is none. Nothing that a rival does ends the bench.
  * @param {Settings} settings
- * @param {string} name 'ours' or one of RIVALS
+ * @param {string} name 'ours', 'prebuilt' or one of RIVALS
  * @param {string} task
  * @param {{ sequences: number, tokensEach: number, quiet?: boolean }} room
  * @param {object} [options] what the task takes
@@ -35,7 +35,7 @@ const made = new Map();
  */
 export async function compete(settings, name, task, room, options = {}) {
   try {
-    if (name !== 'ours') await ready(/** @type {keyof typeof READY} */ (name));
+    if (name in READY) await ready(/** @type {keyof typeof READY} */ (name));
     const { model, threads, batchTokens, kvLayout, folder } = settings;
     const open = { model, threads, batchTokens, ...room, ...(kvLayout && { kvLayout }), ...(folder && { folder }) };
     return await assigned({ name, task, open, with: options }, settings.timeoutMs);

@@ -40,6 +40,7 @@ const CASES = [
   'sessions',
   'kills',
   'install',
+  'variant',
 ];
 
 const USAGE = `npm run bench -- [case …] [--model FILE | --shape NAME] [--sessions 1,8] [--repetitions N]
