@@ -80,8 +80,9 @@ function linesOf(folder) {
 function mergedOf(lines) {
   /** @type {Map<string, Found>} */
   const groups = new Map();
-  for (const line of lines) {
-    const key = [line.case, line.model, line.threads, line.kvLayout, line.quick, line.cpu].join('|');
+  // What is in no cell any more has no note either, that it failed above all.
+  for (const line of lines.filter((one, i) => !lines.slice(i + 1).some((later) => replaces(later, one)))) {
+    const key = keyOf(line);
     const before = groups.get(key);
     const rows = new Map((before?.rows ?? []).map((row) => [rowName(row), row]));
     for (const row of line.rows) {
@@ -94,6 +95,16 @@ function mergedOf(lines) {
   const all = [...groups.values()];
   // What a quick run says is only of use while nobody has measured.
   return all.filter((one) => !one.quick || !all.some((other) => nameOf(other) === nameOf(one) && !other.quick));
+}
+
+/** The conditions. @param {Found} line */
+const keyOf = (line) => [line.case, line.model, line.threads, line.kvLayout, line.quick, line.cpu].join('|');
+
+/** Whether a later run has measured all that an earlier one had. @param {Found} later @param {Found} earlier */
+function replaces(later, earlier) {
+  if (keyOf(later) !== keyOf(earlier)) return false;
+  const rows = new Map(later.rows.map((row) => [rowName(row), row]));
+  return earlier.rows.every((row) => Object.keys(row).every((column) => column in (rows.get(rowName(row)) ?? {})));
 }
 
 /** Of a section, and of its plots. @param {Found} found */

@@ -51,6 +51,23 @@ test('a rival that only an earlier run asked stays in the table', async () => {
   expect(await reportOf(first, again)).toMatch(/^\| 8 +\| 333 +\| 334 +\| 99 +\|$/m);
 });
 
+test('why something failed is said as long as it stands in the table', async () => {
+  const notes = ['1 sessions, somebody: 1 of 1 runs failed: out of memory'];
+  const failed = {
+    case: 'throughput',
+    date: '2026-01-01',
+    rows: [{ ...row(1, 2), somebody: 'failed' }],
+    goals: {},
+    notes,
+  };
+  const without = { case: 'throughput', date: '2026-01-02', rows: [row(1, 2)], goals: {} };
+  expect(await reportOf(failed, without)).toContain(notes[0]);
+  const elsewhere = { ...failed, date: '2026-01-03', notes: [], rows: [{ ...row(8, 2), somebody: 3 }] };
+  expect(await reportOf(failed, elsewhere)).toContain(notes[0]);
+  const again = { ...failed, date: '2026-01-03', notes: [], rows: [{ ...row(1, 2), somebody: 3 }] };
+  expect(await reportOf(failed, again)).not.toContain('failed');
+});
+
 test('where several machines were measured, each table says on which one', async () => {
   const one = { case: 'throughput', date: '2026-01-01', rows: [row(1, 2)], goals: {} };
   expect(await reportOf(one)).toContain('\n2 threads, medians');
