@@ -11,7 +11,7 @@ static constexpr double next_delay = 3;
 // However slow the machine is, the prompt is to get somewhere.
 static constexpr double least = 0.8, least_ms = 2;
 static constexpr double unknown_ms = 20;
-static constexpr double forgotten = 0.997; // of a delay after another gap: what comes once in some hundred counts
+static constexpr double forgotten = 0.99; // of a delay after another gap
 
 double TimeSlice::milliseconds(double usual_ms) const {
     if (usual_ms <= 0) return unknown_ms;
