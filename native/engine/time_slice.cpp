@@ -5,9 +5,7 @@
 namespace llama_sessions {
 
 // The promise to the user is that nobody waits four times as long as usual; the rest is for delays that are the first of their kind.
-static constexpr double longest_gap = 3.2;
-// Where there are delays the next may be three times as long as those of late: the longest of thousands is.
-static constexpr double next_delay = 3;
+static constexpr double longest_gap = 2.3;
 // However slow the machine is, the prompt is to get somewhere.
 static constexpr double least = 0.8, least_ms = 2;
 static constexpr double unknown_ms = 20;
@@ -15,13 +13,13 @@ static constexpr double forgotten = 0.99; // of a delay after another gap
 
 double TimeSlice::milliseconds(double usual_ms) const {
     if (usual_ms <= 0) return unknown_ms;
-    return std::max(least_ms, usual_ms * std::max(least, longest_gap - 1 - next_delay * delay_));
+    return std::max(least_ms, usual_ms * std::max(least, longest_gap - 1 - delay_));
 }
 
 void TimeSlice::record(double gap_ms, double slice_ms, double usual_ms) {
     if (usual_ms <= 0) return;
     const double delay = (gap_ms - slice_ms) / usual_ms - 1;
-    delay_ = std::min(std::max(delay, forgotten * delay_), (longest_gap - 1 - least) / next_delay);
+    delay_ = std::min(std::max(delay, forgotten * delay_), longest_gap - 1 - least);
 }
 
 } // namespace llama_sessions
