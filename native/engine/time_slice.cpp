@@ -5,7 +5,7 @@
 namespace llama_sessions {
 
 // The promise to the user is that nobody waits four times as long as usual; the rest is for delays that are the first of their kind.
-static constexpr double longest_gap = 2.3;
+static constexpr double longest_gap = 3.0;
 // However slow the machine is, the prompt is to get somewhere.
 static constexpr double least = 0.8, least_ms = 2;
 static constexpr double unknown_ms = 20;
