@@ -1,49 +1,106 @@
 /**
- * When the machine itself stood still. A thread that does nothing but sleep needs no processor for long: where it wakes late,
- * nobody got one. A virtual machine can stop for tens of milliseconds, and not all of that is counted as stolen time.
+ * When the machine itself stood still. Who does nothing but sleep needs no processor for long: where he wakes late, there was
+ * none. A virtual machine can stop for tens of milliseconds, one processor of it or all, and not all of that is counted as stolen.
  */
-import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+/** @typedef {{ from: number, to: number }} Stop between two times of `clock` */
 
 const SLEEP_MS = 5;
 const LATE_MS = 8; // two ticks of a kernel at 250 Hz: so long a busy processor may keep it waiting
 
+/** Milliseconds of the clock that all processes share. */
+const clock = () => Number(process.hrtime.bigint()) / 1e6;
+
 /**
- * Watches until `end` is called.
+ * Watches until `end` is called. A step waits for the last one of its threads: where these take all processors each of them is
+ * watched, or else whether there is any.
+ * @param {number} threads that compute
  * @returns {Promise<{ end: () => Promise<(from: number, to: number) => number> }>} how many milliseconds of those between two
  * times of `performance.now()` were lost
  */
-export async function watchMachine() {
-  /** @type {{ from: number, to: number }[]} */
-  const stops = [];
-  const worker = new Worker(new URL(import.meta.url));
-  const ready = new Promise((resolve) => worker.once('message', resolve));
-  worker.on('message', (stop) => stops.push(stop));
-  await ready;
+export async function watchMachine(threads) {
+  const processors = allowedProcessors();
+  const all = processors.length <= threads ? processors : [];
+  const watchers = await Promise.all(all.length > 0 ? all.map(watcherOn) : [watcherOn()]);
   return {
     async end() {
-      await worker.terminate();
-      const here = stops.map(({ from, to }) => ({
-        from: from - performance.timeOrigin,
-        to: to - performance.timeOrigin,
-      }));
+      const seen = await Promise.all(watchers.map((end) => end()));
+      const stops = merged(seen.flat());
+      const sinceStart = clock() - performance.now();
       return (from, to) =>
-        here.reduce((sum, stop) => sum + Math.max(0, Math.min(to, stop.to) - Math.max(from, stop.from)), 0);
+        stops.reduce((lost, stop) => lost + overlap(stop, { from: from + sinceStart, to: to + sinceStart }), 0);
     },
   };
 }
 
-function sleep() {
-  const nothing = new Int32Array(new SharedArrayBuffer(4));
-  const now = () => performance.timeOrigin + performance.now(); // the origin of a worker is its own
-  for (;;) {
-    const expected = now() + SLEEP_MS;
-    Atomics.wait(nothing, 0, 0, SLEEP_MS);
-    const woken = now();
-    if (woken - expected > LATE_MS) parentPort?.postMessage({ from: expected, to: woken });
-  }
+/** Those this process may use, where the system tells. @returns {number[]} */
+function allowedProcessors() {
+  if (process.platform !== 'linux') return [];
+  const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '';
+  return list.split(',').flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
 }
 
-if (!isMainThread) {
-  parentPort?.postMessage({ from: 0, to: 0 }); // is ready
-  sleep();
+/**
+ * @param {number} [processor] any of them by default
+ * @returns {Promise<() => Promise<Stop[]>>} ends it, and says what it saw
+ */
+async function watcherOn(processor) {
+  const command = [process.execPath, fileURLToPath(import.meta.url)];
+  const [program, ...args] = processor === undefined ? command : ['taskset', '-c', String(processor), ...command];
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout);
+  const ended = once(lines, 'close');
+  /** @type {Stop[]} */
+  const stops = [];
+  lines.on('line', (line) => {
+    const [from, to] = line.split(' ').map(Number);
+    stops.push({ from, to });
+  });
+  await once(child, 'spawn');
+  const failed = ended.then(() => Promise.reject(new Error(`${program} can't watch the machine.`)));
+  await Promise.race([once(lines, 'line'), failed]);
+  return async () => {
+    child.stdin.end();
+    await ended;
+    return stops;
+  };
 }
+
+/** What is in any of them, once. @param {Stop[]} stops */
+function merged(stops) {
+  /** @type {Stop[]} */
+  const result = [];
+  for (const { from, to } of stops.sort((a, b) => a.from - b.from)) {
+    const last = result.at(-1);
+    if (last && from <= last.to) last.to = Math.max(last.to, to);
+    else result.push({ from, to });
+  }
+  return result;
+}
+
+/** @param {Stop} a @param {Stop} b */
+const overlap = (a, b) => Math.max(0, Math.min(a.to, b.to) - Math.max(a.from, b.from));
+
+/** Says when it woke late. It ends with the process that started it, whose end of the pipe closes. */
+function watch() {
+  process.stdin.on('end', () => process.exit()).resume();
+  writeSync(1, '0 0\n'); // is ready
+  let expected = clock() + SLEEP_MS;
+  const look = () => {
+    const woken = clock();
+    if (woken - expected > LATE_MS) writeSync(1, `${expected} ${woken}\n`);
+    expected = clock() + SLEEP_MS;
+    setTimeout(look, SLEEP_MS);
+  };
+  setTimeout(look, SLEEP_MS);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) watch();
