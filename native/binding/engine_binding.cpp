@@ -31,6 +31,7 @@ EngineBinding::EngineBinding(const Napi::CallbackInfo& info)
     Napi::Object self = info.This().As<Napi::Object>();
     self.Set("onStep", info[0]);
     self.Set("onProgress", info[1]);
+    on_step_ = Napi::Weak(info[0].As<Napi::Function>()); // a look at the property would cost as much as two pieces
     exit_guard_.emplace(engine_, static_cast<napi_env>(info.Env()));
     // R6: hooks run in reverse order, so this one before that of the thread-safe function made above.
     napi_add_env_cleanup_hook(info.Env(), environment_ends, this);
@@ -52,6 +53,7 @@ void EngineBinding::environment_ends(void* data) {
     self->exit_guard_.reset();
     self->pending_.clear();
     self->numbers_.Reset();
+    self->on_step_.Reset();
     self->closed_ = true;
 }
 
@@ -68,8 +70,8 @@ Engine::Callbacks EngineBinding::callbacks() {
                                                                                                       failure);
     };
     callbacks.step = [this](StepEvents events) {
-        auto shared = std::make_shared<StepEvents>(std::move(events)); // std::function wants to be copied
-        outbox_.post([this, shared](Napi::Env env) { report_step(env, std::move(*shared)); });
+        auto told = std::make_shared<Told>(as_told(std::move(events))); // std::function wants to be copied
+        outbox_.post([this, told](Napi::Env env) { report_step(env, *told); });
     };
     callbacks.closed = [this] { outbox_.post([this](Napi::Env env) { on_closed(env); }); };
     return callbacks;
@@ -128,37 +130,38 @@ Engine::Done<Result> EngineBinding::answer(uint32_t id, Napi::Value (*to_value)(
     };
 }
 
-// As StepListener in lib/native.ts says. The same array step after step: an ArrayBuffer costs more to make and to collect than all
-// that is in it.
-Napi::Int32Array EngineBinding::numbers_of(Napi::Env env, const std::vector<PieceEvent>& pieces) {
-    size_t count = 1;
-    for (const PieceEvent& piece : pieces) count += 3 + piece.tokens.size();
-    if (numbers_.IsEmpty() || numbers_.Value().ElementLength() < count) {
-        numbers_ = Napi::Persistent(Napi::Int32Array::New(env, 2 * count));
+// As StepListener in lib/native.ts says. On the engine's thread: the other one only copies it.
+EngineBinding::Told EngineBinding::as_told(StepEvents events) {
+    Told told{{}, {static_cast<int32_t>(events.pieces.size())}, std::move(events.ends), events.cells_wanted};
+    for (const PieceEvent& piece : events.pieces) {
+        told.text += piece.text;
+        told.numbers.insert(told.numbers.end(),
+                            {static_cast<int32_t>(piece.request), static_cast<int32_t>(utf16_length(piece.text)),
+                             static_cast<int32_t>(piece.tokens.size())});
+        told.numbers.insert(told.numbers.end(), piece.tokens.begin(), piece.tokens.end());
     }
-    Napi::Int32Array numbers = numbers_.Value();
-    int32_t* number = numbers.Data();
-    *number++ = static_cast<int32_t>(pieces.size());
-    for (const PieceEvent& piece : pieces) {
-        *number++ = static_cast<int32_t>(piece.request);
-        *number++ = static_cast<int32_t>(utf16_length(piece.text));
-        *number++ = static_cast<int32_t>(piece.tokens.size());
-        number = std::copy(piece.tokens.begin(), piece.tokens.end(), number);
-    }
-    return numbers;
+    return told;
 }
 
-void EngineBinding::report_step(Napi::Env env, StepEvents events) {
-    std::string text;
-    for (const PieceEvent& piece : events.pieces) text += piece.text;
-    const Napi::Int32Array numbers = numbers_of(env, events.pieces);
-    Napi::Array ends = Napi::Array::New(env, events.ends.size());
-    for (uint32_t i = 0; i < events.ends.size(); i++) ends.Set(i, end_value(env, events.ends[i]));
+// The same array step after step: an ArrayBuffer costs more to make and to collect than all that is in it.
+Napi::Int32Array EngineBinding::array_of(Napi::Env env, const std::vector<int32_t>& numbers) {
+    Napi::Int32Array array = numbers_.Value();
+    if (array.ElementLength() < numbers.size()) {
+        array = Napi::Int32Array::New(env, 2 * numbers.size());
+        numbers_ = Napi::Persistent(array);
+    }
+    std::copy(numbers.begin(), numbers.end(), array.Data());
+    return array;
+}
 
-    Napi::Object self = Value();
-    Napi::Function listener = self.Get("onStep").As<Napi::Function>();
-    end_work(env, events.ends.size());
-    listener.Call(self, {Napi::String::New(env, text), numbers, ends, Napi::Number::New(env, events.cells_wanted)});
+void EngineBinding::report_step(Napi::Env env, const Told& told) {
+    Napi::Array ends = Napi::Array::New(env, told.ends.size());
+    for (uint32_t i = 0; i < told.ends.size(); i++) ends.Set(i, end_value(env, told.ends[i]));
+
+    Napi::Function listener = on_step_.Value();
+    end_work(env, told.ends.size());
+    listener.Call({Napi::String::New(env, told.text), array_of(env, told.numbers), ends,
+                   Napi::Number::New(env, told.cells_wanted)});
 }
 
 // --- methods -------------------------------------------------------------------------------------------------------

@@ -27,6 +27,14 @@ class EngineBinding : public Napi::ObjectWrap<EngineBinding> {
         Napi::ObjectReference kept; // memory of JavaScript's that the engine reads meanwhile
     };
 
+    // What a step has to tell, as it crosses.
+    struct Told {
+        std::string text;
+        std::vector<int32_t> numbers;
+        std::vector<EndEvent> ends;
+        int cells_wanted;
+    };
+
     Napi::Value open(const Napi::CallbackInfo& info);
     Napi::Value tokenize(const Napi::CallbackInfo& info);
     Napi::Value detokenize(const Napi::CallbackInfo& info);
@@ -46,8 +54,9 @@ class EngineBinding : public Napi::ObjectWrap<EngineBinding> {
     template <class Result> Engine::Done<Result> answer(uint32_t id, Napi::Value (*to_value)(Napi::Env, Result));
     uint32_t expect(Napi::Env env, Napi::Promise* promise, Napi::Value kept = {});
     void settle(Napi::Env env, uint32_t id, const std::function<void(Napi::Promise::Deferred&)>& how);
-    void report_step(Napi::Env env, StepEvents events);
-    Napi::Int32Array numbers_of(Napi::Env env, const std::vector<PieceEvent>& pieces);
+    static Told as_told(StepEvents events);
+    void report_step(Napi::Env env, const Told& told);
+    Napi::Int32Array array_of(Napi::Env env, const std::vector<int32_t>& numbers);
     void on_closed(Napi::Env env);
     void begin_work(Napi::Env env);
     void end_work(Napi::Env env, size_t count = 1);
@@ -57,6 +66,7 @@ class EngineBinding : public Napi::ObjectWrap<EngineBinding> {
     Outbox outbox_;
     Engine engine_; // after the outbox: its thread writes there until it is joined
     std::optional<ExitGuard> exit_guard_;
+    Napi::FunctionReference on_step_;           // weak
     Napi::Reference<Napi::Int32Array> numbers_; // of the step that is being told
     std::map<uint32_t, Pending> pending_;
     uint32_t next_pending_ = 0;
