@@ -1,11 +1,15 @@
 import { addon } from './binding.js';
 import { fromNative } from './errors.js';
 import type { EngineInfo, EngineOptions, NativeEngine, RequestEnd, SubmitOptions } from './native.js';
+import type { Piece } from './types.js';
 
-/** Who hears of a request. Called on the JavaScript thread, piece by piece, then once at the end. Must not throw. */
-export interface RequestListener {
-  piece(text: string, tokens: number[]): void;
-  end(end: RequestEnd): void;
+/**
+ * Who hears of a request, piece by piece, then once at its end. Neither may throw. The sink is an object, not a function of the
+ * caller's: with each piece the thread finds everything that lies in between in cold memory.
+ */
+interface Request {
+  sink: { push(piece: Piece): void };
+  end: (end: RequestEnd) => void;
 }
 
 /**
@@ -14,7 +18,7 @@ export interface RequestListener {
  */
 export class Engine {
   readonly #native: NativeEngine;
-  readonly #listeners = new Map<number, RequestListener>();
+  readonly #requests = new Map<number, Request>();
   #nextRequest = 1;
   /** A step lacked KV cells, and idle sequences hold some. */
   onPressure: (cells: number) => void = () => undefined;
@@ -53,12 +57,12 @@ export class Engine {
   }
 
   /** @returns the request's number, for `cancel()` @throws LlamaError GRAMMAR_INVALID, MODEL_CLOSED */
-  submit(options: Omit<SubmitOptions, 'request'>, listener: RequestListener): number {
+  submit(options: Omit<SubmitOptions, 'request'>, sink: Request['sink'], end: Request['end']): number {
     const request = this.#nextRequest++;
     typedSync(() => {
       this.#native.submit({ ...options, request });
     });
-    this.#listeners.set(request, listener);
+    this.#requests.set(request, { sink, end });
     return request;
   }
 
@@ -91,19 +95,19 @@ export class Engine {
     let from = 0;
     const next = (): number => numbers[at++] ?? 0;
     for (let pieces = next(); pieces > 0; pieces--) {
-      const listener = this.#listeners.get(next());
-      const piece = text.slice(from, (from += next()));
+      const request = this.#requests.get(next());
+      const said = text.slice(from, (from += next()));
       // Nearly always one; a list that grows by push() begins with room for 17.
       const count = next();
       const tokens = count === 1 ? [next()] : Array.from(numbers.subarray(at, (at += count)));
-      listener?.piece(piece, tokens);
+      request?.sink.push({ text: said, tokens, kind: 'text' });
     }
   }
 
   #end(end: RequestEnd): void {
-    const listener = this.#listeners.get(end.request);
-    this.#listeners.delete(end.request);
-    listener?.end(end);
+    const request = this.#requests.get(end.request);
+    this.#requests.delete(end.request);
+    request?.end(end);
   }
 }
 

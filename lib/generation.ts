@@ -154,12 +154,8 @@ export class Generation implements Operation {
     return new Promise((resolve) => {
       this.#request = this.#host.engine.submit(
         { ...sampling, sequence, tokens, stop, ignoreEog, maxTokens: maxTokens ?? this.#host.info.sessionTokens },
-        {
-          piece: (text, generated) => {
-            this.#source.push({ text, tokens: generated, kind: 'text' });
-          },
-          end: resolve,
-        },
+        this.#source,
+        resolve,
       );
     });
   }

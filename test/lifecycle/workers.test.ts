@@ -107,7 +107,7 @@ describe('terminate()', () => {
       const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };
       const bias = { biasTokens: new Int32Array(0), biasValues: new Float64Array(0) };
       const turn = { sequence: 0, tokens, maxTokens: 1, seed: 0, grammar: '', stop: [], ignoreEog: true, ...sampling, ...bias };
-      await new Promise((end) => engine.submit(turn, { piece() {}, end }));
+      await new Promise((end) => engine.submit(turn, { push() {} }, end));
       const kv = await engine.exportKv(0, 0, tokens.length);
       await engine.clearSequence(0);
       say('go');

@@ -240,9 +240,6 @@ function read(engine: Engine, tokens: Int32Array): Promise<unknown> {
   const rest = { presencePenalty: 0, seed: 0, grammar: '', stop: [], ignoreEog: true };
   const bias = { biasTokens: new Int32Array(0), biasValues: new Float64Array(0) };
   return new Promise((end) => {
-    engine.submit(
-      { sequence: 0, tokens, maxTokens: 1, ...sampling, ...rest, ...bias },
-      { piece: () => undefined, end },
-    );
+    engine.submit({ sequence: 0, tokens, maxTokens: 1, ...sampling, ...rest, ...bias }, { push: () => undefined }, end);
   });
 }
