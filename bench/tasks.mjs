@@ -8,6 +8,8 @@ import { gaps, mean, median, quantile, sleep } from './measure.mjs';
 /** @typedef {import('./arrivals.mjs').Arrivals} Arrivals */
 /** @typedef {{ slot: number, prompt: string, maxTokens: number, signal?: AbortSignal }} Turn */
 
+const BURST_MS = 0.5; // pieces that come one after the other came together, with one step
+
 /**
  * @param {Contestant} contestant
  * @param {Turn} turn
@@ -32,39 +34,80 @@ async function firstTokenMs(contestant, slot, prompt) {
 
 /**
  * Tokens per second while all speak, for `maxTokens` each or until `windowMs` after the last one has begun; and of their
- * prompts, from the beginning until the last one speaks. What a piece costs the JavaScript thread is counted while all speak.
+ * prompts, from the beginning until the last one speaks.
  * The delay of the event loop is watched where it is asked for: the watch wakes up a thousand times a second, which takes some
  * hundredths of the speed.
  * @param {Contestant} contestant
- * @param {{ sessions: number, promptTokens: number, maxTokens: number, windowMs: number, watch?: boolean }} options
+ * @param {Together & { windowMs: number, watch?: boolean }} options
  */
-export async function throughput(contestant, { sessions, promptTokens, maxTokens, windowMs, watch }) {
-  const prompts = Array.from({ length: sessions }, (_, i) => contestant.text(i, promptTokens));
-  let prefilled = 0;
-  for (const prompt of prompts) prefilled += await contestant.count(prompt);
-  const replies = prompts.map(() => /** @type {Arrivals} */ ({ times: [], tokens: [] }));
-  const pieces = () => replies.reduce((sum, { times }) => sum + times.length, 0);
+export async function throughput(contestant, { windowMs, watch, ...options }) {
   const watched = watch && (await watchLoop());
-  const began = performance.now();
-  const all = Promise.all(prompts.map((prompt, slot) => speak(contestant, { slot, prompt, maxTokens }, replies[slot])));
-  all.catch(() => undefined); // awaited below
-  await Promise.race([all, untilAll(replies, 1)]);
-  const [cpuBefore, piecesBefore, from] = [threadCpuUs(), pieces(), performance.now()];
+  const { replies, all, began, prefilled } = await together(contestant, options);
   await Promise.race([all, sleep(windowMs)]);
   const threads = contestant.threads?.();
-  const [cpuUs, seconds] = [threadCpuUs() - cpuBefore, (performance.now() - from) / 1000];
   const loop = watched && (await watched());
   const begun = Math.max(...replies.map(({ times }) => times[0]));
   const rate = commonRate(replies);
   if (Number.isNaN(rate)) throw new Error('they never spoke all together');
+  return { rate, prefillRate: (prefilled / (begun - began)) * 1000, threads, loop };
+}
+
+/**
+ * What a piece costs the JavaScript thread, in microseconds of its own CPU time, while all speak; and what that thread takes to
+ * wake up for nothing, between the steps of the same model: in every other window a timer without work wakes it up too.
+ * @param {Contestant} contestant
+ * @param {Together & { windows: number, windowMs: number, tickMs: number }} options
+ */
+export async function crossing(contestant, { windows, windowMs, tickMs, ...options }) {
+  const { replies, all } = await together(contestant, options);
+  let ended = false;
+  all.then(() => (ended = true));
+  const heard = (/** @type {number} */ from) => replies.flatMap(({ times }) => times.filter((time) => time >= from));
+  const [plain, ticking] = [0, tickMs].map((every) => ({ every, cpuUs: 0, pieces: 0, bursts: 0, ticks: 0, ms: 0 }));
+  for (let i = 0; i < windows; i++) {
+    const sum = i % 2 === 0 ? plain : ticking;
+    let ticks = 0;
+    const timer = sum.every > 0 && setInterval(() => ticks++, sum.every);
+    const [cpuBefore, from] = [threadCpuUs(), performance.now()];
+    await Promise.race([all, sleep(windowMs)]);
+    const cpuUs = threadCpuUs() - cpuBefore;
+    if (timer) clearInterval(timer);
+    if (ended) break; // not all of them spoke until its end
+    const times = heard(from).sort((a, b) => a - b);
+    sum.cpuUs += cpuUs;
+    sum.pieces += times.length;
+    sum.bursts += 1 + gaps(times).filter((gap) => gap > BURST_MS).length;
+    sum.ticks += ticks;
+    sum.ms += performance.now() - from;
+  }
+  const usPerPiece = plain.cpuUs / plain.pieces;
   return {
-    rate,
-    prefillRate: (prefilled / (begun - began)) * 1000,
-    usPerPiece: cpuUs / (pieces() - piecesBefore),
-    threadLoad: cpuUs / 1e6 / seconds,
-    threads,
-    loop,
+    usPerPiece,
+    usPerTick: (ticking.cpuUs - ticking.pieces * usPerPiece) / ticking.ticks,
+    piecesAtOnce: plain.pieces / plain.bursts,
+    threadLoad: plain.cpuUs / 1000 / plain.ms,
+    rate: (plain.pieces / plain.ms) * 1000,
   };
+}
+
+/** @typedef {{ sessions: number, promptTokens: number, maxTokens: number }} Together */
+
+/**
+ * All of them speak.
+ * @param {Contestant} contestant
+ * @param {Together} options
+ * @returns {Promise<{ replies: Arrivals[], all: Promise<unknown>, began: number, prefilled: number }>} when each has a first piece
+ */
+async function together(contestant, { sessions, promptTokens, maxTokens }) {
+  const prompts = Array.from({ length: sessions }, (_, i) => contestant.text(i, promptTokens));
+  let prefilled = 0;
+  for (const prompt of prompts) prefilled += await contestant.count(prompt);
+  const replies = prompts.map(() => /** @type {Arrivals} */ ({ times: [], tokens: [] }));
+  const began = performance.now();
+  const all = Promise.all(prompts.map((prompt, slot) => speak(contestant, { slot, prompt, maxTokens }, replies[slot])));
+  all.catch(() => undefined); // awaited by the caller
+  await Promise.race([all, untilAll(replies, 1)]);
+  return { replies, all, began, prefilled };
 }
 
 /** @param {Arrivals[]} replies @param {number} count pieces of each */
