@@ -1,6 +1,6 @@
 /**
- * When the machine itself stood still. Who does nothing but sleep needs no processor for long: where he wakes late, there was
- * none. A virtual machine can stop for tens of milliseconds, one processor of it or all, and not all of that is counted as stolen.
+ * When the machine itself stood still. A process that does nothing but sleep needs no processor for long: where it wakes late,
+ * there was none. A virtual machine can stop for tens of milliseconds, one processor of it or all, and not all of that is counted as stolen.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -44,7 +44,7 @@ export async function writeReport(folder, order, into = HERE) {
   const found = mergedOf(linesOf(folder)).sort((a, b) => order.indexOf(a.case) - order.indexOf(b.case));
   if (found.length === 0) throw new Error(`no results in ${folder}`);
   rmSync(plots, { recursive: true, force: true });
-  mkdirSync(plots);
+  mkdirSync(plots, { recursive: true });
   const machines = [
     ...new Set(
       found.map(({ cpu, cores, memoryGB, platform }) => `${cpu}, ${cores} cores, ${memoryGB} GB, ${platform}`),

@@ -60,20 +60,18 @@ export async function throughput(contestant, { windowMs, watch, ...options }) {
  */
 export async function crossing(contestant, { windows, windowMs, tickMs, ...options }) {
   const { replies, all } = await together(contestant, options);
-  let ended = false;
-  all.then(() => (ended = true));
-  const heard = (/** @type {number} */ from) => replies.flatMap(({ times }) => times.filter((time) => time >= from));
+  const ended = all.then(() => true);
   const [plain, ticking] = [0, tickMs].map((every) => ({ every, cpuUs: 0, pieces: 0, bursts: 0, ticks: 0, ms: 0 }));
   for (let i = 0; i < windows; i++) {
     const sum = i % 2 === 0 ? plain : ticking;
     let ticks = 0;
     const timer = sum.every > 0 && setInterval(() => ticks++, sum.every);
     const [cpuBefore, from] = [threadCpuUs(), performance.now()];
-    await Promise.race([all, sleep(windowMs)]);
+    const over = await Promise.race([ended, sleep(windowMs)]);
     const cpuUs = threadCpuUs() - cpuBefore;
     if (timer) clearInterval(timer);
-    if (ended) break; // not all of them spoke until its end
-    const times = heard(from).sort((a, b) => a - b);
+    if (over) break; // not all of them spoke until its end
+    const times = replies.flatMap((reply) => reply.times.filter((time) => time >= from)).sort((a, b) => a - b);
     sum.cpuUs += cpuUs;
     sum.pieces += times.length;
     sum.bursts += 1 + gaps(times).filter((gap) => gap > BURST_MS).length;
