@@ -68,6 +68,9 @@ const exact = { ...tiny, layers: 4, feedForward: 128, vocabTokens: 512, type: 'f
 const mistralTemplate =
   "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}" +
   "{% else %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}";
+const phiTemplate =
+  "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}" +
+  "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}";
 const state = { width: 256, heads: 4, size: 128, kernel: 4 };
 const attentionless = { heads: 0, kvHeads: 0, headDim: 0, feedForward: 0 };
 
@@ -94,6 +97,8 @@ export const SHAPES = {
   tiny,
   /** The other way in which vocabularies spell. */
   'tiny-sentencepiece': { ...tiny, vocab: 'llama-spm', vocabTokens: undefined, template: mistralTemplate, tied: true },
+  /** llama.cpp knows by the name that white space behind its special tokens is dropped. */
+  'tiny-phi-3': { ...tiny, vocab: 'phi-3', vocabTokens: undefined, template: phiTemplate, tied: true },
   /** The other ways in which models remember. */
   'tiny-window': { ...exact, architecture: 'granite_swa', window: 32, fullEvery: 2 },
   'tiny-recurrent': { ...exact, ...attentionless, architecture: 'mamba2', layers: 3, state },

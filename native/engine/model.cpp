@@ -5,6 +5,7 @@
 #include "long_runs.h"
 #include "model_file.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace llama_sessions {
@@ -111,17 +112,23 @@ bool Model::stands_alone(llama_token token) const {
 }
 
 // Bytes of the text that the tokens from `from` on spell; npos: they spell something else. Behind a special token the
-// tokeniser puts a space that is not in the text; a reply may begin with one that is.
+// tokeniser puts a space that is not in the text, or leaves out all white space that is (Phi-3); a reply may begin with either.
 size_t Model::read_along(const std::string& text, const Tokens& tokens, size_t from) const {
+    static constexpr const char* white = " \t\n\v\f\r";
     size_t at = 0;
+    bool stripped = false; // of the white space in front
     for (size_t i = from; i < tokens.size();) {
-        std::string run = spell(vocab_, tokens[i], false, true); // up to the next special token
-        if (!stands_alone(tokens[i++])) {
+        std::string run = spell(vocab_, tokens[i], false, true);
+        const bool special = stands_alone(tokens[i++]);
+        if (!special) { // up to the next one that is
             while (i < tokens.size() && !stands_alone(tokens[i])) run += spell(vocab_, tokens[i++], false, true);
-            if (adds_space_ && run[0] == ' ' && text.compare(at, run.size(), run) != 0) run.erase(0, 1);
+            if (stripped) run.erase(0, run.find_first_not_of(white));
+            else if (adds_space_ && run[0] == ' ' && text.compare(at, run.size(), run) != 0) run.erase(0, 1);
         }
         if (text.compare(at, run.size(), run) != 0) return std::string::npos;
         at += run.size();
+        stripped = special && (llama_vocab_get_attr(vocab_, tokens[i - 1]) & LLAMA_TOKEN_ATTR_RSTRIP);
+        if (stripped) at = std::min(text.find_first_not_of(white, at), text.size());
     }
     return at;
 }

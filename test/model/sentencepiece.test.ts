@@ -1,4 +1,7 @@
-/** SentencePiece vocabularies (Llama 2, Mistral): the tokeniser puts a space where none was, in front of each text. */
+/**
+ * SentencePiece vocabularies (Llama 2, Mistral): the tokeniser puts a space where none was, in front of each text. With Phi-3 it
+ * drops the white space behind special tokens, too.
+ */
 import { expect, onTestFinished, test } from 'vitest';
 import { namedModel } from '../../bench/generate-model.mjs';
 import { Engine } from '../../lib/engine.js';
@@ -6,8 +9,8 @@ import { loadModel } from '../../lib/index.js';
 
 const path = namedModel('tiny-sentencepiece');
 
-test('no turn reads again what was said before', async () => {
-  const model = await loadModel(path, { threads: 1, contextTokens: 1024, maxResident: 1 });
+test.each(['tiny-sentencepiece', 'tiny-phi-3'])('no turn reads again what was said before: %s', async (name) => {
+  const model = await loadModel(namedModel(name), { threads: 1, contextTokens: 1024, maxResident: 1 });
   onTestFinished(() => model.close());
   const session = await model.createSession({ maxTokens: 12, sampling: { seed: 7 } });
   let held = 0;
