@@ -47,6 +47,8 @@ export class Conversation {
   kvTokens = 0;
   /** The expiry that its listeners were told of. */
   warnedOf: number | undefined;
+  /** Its time is over, and its deletion waits or runs. */
+  expiring = false;
   /** Something has changed since the record was written. */
   dirty = true;
   /** Turns that wait or run, in order. */

@@ -23,12 +23,16 @@ export function hasExpired({ expiresAt = Infinity }: { readonly expiresAt?: numb
 /** Deletes a session whose `ttlMs` has passed while it was idle. Its listeners hear 'expiring' before. */
 export function expireIdle(host: Host, conversation: Conversation, remove: Remover): void {
   const { expiresAt, settings, events } = conversation;
-  if (expiresAt === undefined || conversation.state !== 'idle') return;
+  if (expiresAt === undefined || conversation.state !== 'idle' || conversation.expiring) return;
   const left = expiresAt - Date.now();
   if (left <= 0) {
-    remove.open(host, conversation).catch((error: unknown) => {
-      events.emit('error', error as Error);
-    });
+    conversation.expiring = true;
+    remove
+      .open(host, conversation)
+      .catch((error: unknown) => {
+        events.emit('error', error as Error);
+      })
+      .finally(() => (conversation.expiring = false));
   } else if (
     left <= Math.min(WARNING_MS, (settings.ttlMs ?? 0) * WARNING_PART) &&
     conversation.warnedOf !== expiresAt

@@ -107,13 +107,24 @@ describe('a session that is open', () => {
     }
   });
 
-  test('that can not be deleted says so', async () => {
+  test('that can not be deleted says so, and is tried again', async () => {
     const { heard, look } = listening(1000);
     failing = new Error('disk');
     pass(1000);
     look();
     await tick();
     expect(heard).toEqual(['error disk']);
+    look();
+    await tick();
+    expect(heard).toEqual(['error disk', 'error disk']);
+  });
+
+  test('is deleted once, however long the store takes', () => {
+    const { look } = listening(1000);
+    pass(1000);
+    look();
+    look(); // before the first has ended
+    expect(removed).toEqual(['open alice']);
   });
 });
 
