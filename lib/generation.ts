@@ -68,8 +68,11 @@ export class Generation implements Operation {
     if (this.#stopped !== undefined || this.#source.ended) return;
     this.#stopped = why;
     this.#onStopped();
-    if (this.#waiting !== undefined && this.#host.removeTurn(this.#waiting)) this.#endUnspoken();
-    else if (this.#request !== undefined) this.#host.engine.cancel(this.#request);
+    const end = (): void => {
+      this.#endUnspoken();
+    };
+    if (this.#waiting !== undefined && this.#host.removeTurn(this.#waiting, end)) return;
+    if (this.#request !== undefined) this.#host.engine.cancel(this.#request);
     // Else it is on its way into the engine, and looks once more before it enters.
   }
 

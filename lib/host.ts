@@ -95,8 +95,16 @@ export class Host {
     return entry;
   }
 
-  removeTurn(entry: Waiting): boolean {
-    return this.#queue.remove(entry);
+  /**
+   * Takes a turn out that waits, and lets what the session was asked for after it go on.
+   * @param end what ends the turn
+   * @returns false: it waits no longer
+   */
+  removeTurn(entry: Waiting, end: () => void): boolean {
+    if (!this.#queue.remove(entry)) return false;
+    end();
+    this.#pump();
+    return true;
   }
 
   /** Runs `work` after what the session was asked for before, and before what it is asked for later. Needs no sequence. */

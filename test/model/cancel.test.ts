@@ -39,6 +39,17 @@ describe('cancel()', () => {
     await isUntouched(session);
   });
 
+  test('while queued: what the session was asked for after it goes on', async () => {
+    const other = await model.createSession();
+    const { turn: running } = await speaking(model, other);
+    const turn = session.send('Hello');
+    const saved = session.save();
+    turn.cancel();
+    await within('save()', saved);
+    expect(other.state).toBe('running'); // nobody waited for it
+    running.cancel();
+  });
+
   test('in prefill', async () => {
     const { turn } = await prefilling(model, session);
     turn.cancel();

@@ -46,6 +46,7 @@ describe('close() of a session', () => {
     const { turn: running } = await speaking(model, other);
     const turn = session.send('Hello');
     await within('close()', session.close());
+    expect(other.state).toBe('running'); // nobody waited for it
     expect(await refusal('the turn', () => turn)).toMatchObject({ code: 'SESSION_CLOSED' });
     running.cancel();
     await within('the other turn', running);
