@@ -14,7 +14,6 @@ export type TurnInput = { messages: readonly Message[] } | { prompt: string | In
 
 /** Runs one turn: waits, takes a sequence, restores and prefills, generates, keeps what came of it, replies. */
 export class Generation implements Operation {
-  readonly needsRoom = true;
   readonly #host: Host;
   readonly #conversation: Conversation;
   readonly #input: TurnInput;

@@ -9,9 +9,7 @@ import type { Durability, SessionStore } from './stores/store.js';
 
 /** Something that a session does: one at a time, in order of arrival. */
 export interface Operation {
-  /** It needs a sequence and KV cells. */
-  readonly needsRoom: boolean;
-  /** Whether there is room for it now. */
+  /** Whether there is a sequence for it now. Asked of turns: nothing else needs one. */
   hasRoom(): boolean;
   /** Never rejects. */
   run(): Promise<void>;
@@ -112,7 +110,6 @@ export class Host {
     this.checkOpen(conversation);
     return new Promise<T>((resolve, reject) => {
       const operation: Operation = {
-        needsRoom: false,
         hasRoom: () => true,
         run: () => work().then(resolve, reject),
         refuse: reject,
@@ -194,15 +191,9 @@ export class Host {
     await new Promise<void>((resolve) => this.#awaitDrained.push(resolve));
   }
 
-  /** Nobody overtakes a turn that waits for room: small ones would keep a large one out for ever. */
   #pump(): void {
     for (;;) {
-      let blocked = false;
-      const entry = this.#queue.next(({ value }) => {
-        if (!value.needsRoom) return true;
-        blocked ||= !value.hasRoom();
-        return !blocked;
-      });
+      const entry = this.#queue.next(({ value }) => value.hasRoom());
       if (entry === undefined) return;
       this.#running++;
       void entry.value.run().then(() => {

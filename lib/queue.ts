@@ -5,7 +5,7 @@ export interface QueueEntry<T, K = string> {
   readonly key: K;
   readonly priority: number;
   readonly value: T;
-  /** Not counted, and never refused. */
+  /** Not counted, never refused, and always admissible. */
   readonly unbounded?: boolean;
   /** When it was added, in milliseconds of the queue's clock. */
   readonly queuedAt: number;
@@ -48,10 +48,11 @@ export class TurnQueue<T, K = string> implements Iterable<QueueEntry<T, K>> {
   readonly #now: () => number;
   readonly #lanes = new Map<K, Lane<T, K>>();
   /**
-   * The heads of the lanes that aren't busy, best first. A sorted array: finding a place is O(log n), and moving 10,000
-   * pointers takes some 10 microseconds, once per turn.
+   * The heads of the lanes that aren't busy, best first; those that are unbounded apart, so that `next()` looks at one of each.
+   * Sorted arrays: finding a place is O(log n), and moving 10,000 pointers takes some 10 microseconds, once per turn.
    */
   readonly #heads: Waiting<T, K>[] = [];
+  readonly #unbounded: Waiting<T, K>[] = [];
   #size = 0;
   #arrivals = 0;
 
@@ -67,7 +68,7 @@ export class TurnQueue<T, K = string> implements Iterable<QueueEntry<T, K>> {
   }
 
   /**
-   * @param entry `unbounded`: it waits beside the limit
+   * @param entry `unbounded`: it waits beside the limit, and for nothing but its key
    * @throws LlamaError QUEUE_FULL when `limit` entries wait already
    */
   add(entry: { key: K; priority: number; value: T; unbounded?: boolean }): QueueEntry<T, K> {
@@ -87,10 +88,11 @@ export class TurnQueue<T, K = string> implements Iterable<QueueEntry<T, K>> {
 
   /**
    * Takes out the best entry whose key isn't busy, and makes its key busy.
-   * @param admissible asked in order of priority until it says yes; must not change the queue
+   * @param admissible asked of the best one that is not unbounded. No: no other of these goes either, as small ones would keep a
+   * large one out for ever. Must not change the queue
    */
   next(admissible: (entry: QueueEntry<T, K>) => boolean = () => true): QueueEntry<T, K> | undefined {
-    const entry = this.#heads.find(admissible);
+    const entry = this.#best(admissible);
     if (entry === undefined) return undefined;
     this.#leave(entry);
     const lane = this.#lane(entry.key);
@@ -138,24 +140,41 @@ export class TurnQueue<T, K = string> implements Iterable<QueueEntry<T, K>> {
     return lane;
   }
 
+  #best(admissible: (entry: QueueEntry<T, K>) => boolean): Waiting<T, K> | undefined {
+    const [head] = this.#heads;
+    const [unbounded] = this.#unbounded;
+    if (head === undefined || (unbounded !== undefined && precedes(unbounded, head))) return unbounded;
+    return admissible(head) ? head : unbounded;
+  }
+
   #enter(head: Waiting<T, K>): void {
-    this.#heads.splice(this.#place(head), 0, head);
+    const heads = this.#headsLike(head);
+    heads.splice(placeOf(head, heads), 0, head);
   }
 
   #leave(head: Waiting<T, K>): void {
-    this.#heads.splice(this.#place(head), 1);
+    const heads = this.#headsLike(head);
+    heads.splice(placeOf(head, heads), 1);
   }
 
-  /** Where it stands among the heads, or would stand: no two entries compare equal. */
-  #place(entry: Waiting<T, K>): number {
-    let low = 0;
-    let high = this.#heads.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const other = this.#heads[middle] as Waiting<T, K>;
-      if (other.rank < entry.rank || (other.rank === entry.rank && other.order < entry.order)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  #headsLike(head: Waiting<T, K>): Waiting<T, K>[] {
+    return head.unbounded === true ? this.#unbounded : this.#heads;
   }
+}
+
+/** No two entries compare equal. */
+function precedes<T, K>(a: Waiting<T, K>, b: Waiting<T, K>): boolean {
+  return a.rank < b.rank || (a.rank === b.rank && a.order < b.order);
+}
+
+/** Where it stands among the heads, or would stand. */
+function placeOf<T, K>(entry: Waiting<T, K>, heads: readonly Waiting<T, K>[]): number {
+  let low = 0;
+  let high = heads.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (precedes(heads[middle] as Waiting<T, K>, entry)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

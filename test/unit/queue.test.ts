@@ -130,18 +130,28 @@ describe('bounds', () => {
 });
 
 describe('admissible', () => {
-  test('the best that is admissible goes, the others keep their places', () => {
+  test('the best is asked, and nobody overtakes it, however many wait', () => {
     const queue = make();
     for (const key of ['a', 'b', 'c']) add(queue, key, key);
     const asked: string[] = [];
-    const entry = queue.next(({ value }) => {
+    const refused = queue.next(({ value }) => {
       asked.push(value);
       return value === 'b';
     });
-    expect(entry?.value).toBe('b');
-    expect(asked).toEqual(['a', 'b']);
-    expect(queue.next(() => false)).toBeUndefined();
-    expect([queue.next()?.value, queue.next()?.value]).toEqual(['a', 'c']);
+    expect([refused, asked]).toEqual([undefined, ['a']]);
+    expect([queue.next()?.value, queue.next()?.value, queue.next()?.value]).toEqual(['a', 'b', 'c']);
+  });
+
+  test('what is unbounded is not asked; it goes in its turn, or past those that are refused', () => {
+    const queue = make();
+    add(queue, 'a', 'a');
+    queue.add({ key: 'b', priority: 0, value: 'b', unbounded: true });
+    add(queue, 'c', 'c');
+    queue.add({ key: 'd', priority: 0, value: 'd', unbounded: true });
+    expect([queue.next()?.value, queue.next()?.value]).toEqual(['a', 'b']);
+    const refuse = (): boolean => false;
+    expect([queue.next(refuse)?.value, queue.next(refuse)]).toEqual(['d', undefined]);
+    expect(queue.next()?.value).toBe('c');
   });
 });
 
@@ -217,14 +227,15 @@ describe('remove, release and iteration', () => {
 
 /** What the queue must do, done slowly: looks at everything each time. */
 class Model {
-  readonly waiting: { key: string; priority: number; at: number; id: number }[] = [];
+  readonly waiting: { key: string; priority: number; at: number; id: number; unbounded: boolean }[] = [];
   readonly busy = new Set<string>();
 
   next(bad: string): number | undefined {
     const heads = this.waiting.filter((entry, i) => this.waiting.findIndex((other) => other.key === entry.key) === i);
     const score = (entry: { priority: number; at: number }): number => entry.priority + (clock - entry.at) / 1000;
-    const free = heads.filter((entry) => !this.busy.has(entry.key) && entry.key !== bad);
-    const best = free.sort((a, b) => score(b) - score(a) || a.id - b.id)[0];
+    const free = heads.filter((entry) => !this.busy.has(entry.key)).sort((a, b) => score(b) - score(a) || a.id - b.id);
+    const first = free.find((entry) => !entry.unbounded);
+    const best = free.find((entry) => entry.unbounded || (entry === first && entry.key !== bad));
     if (best === undefined) return undefined;
     this.waiting.splice(this.waiting.indexOf(best), 1);
     this.busy.add(best.key);
@@ -235,7 +246,12 @@ class Model {
 test('property: any course of events goes as in the simple model', () => {
   const key = fc.constantFrom('a', 'b', 'c', 'd');
   const event = fc.oneof(
-    fc.record({ kind: fc.constant('add' as const), key, priority: fc.integer({ min: -3, max: 3 }) }),
+    fc.record({
+      kind: fc.constant('add' as const),
+      key,
+      priority: fc.integer({ min: -3, max: 3 }),
+      unbounded: fc.boolean(),
+    }),
     fc.record({ kind: fc.constant('next' as const), key }),
     fc.record({ kind: fc.constant('release' as const), key }),
     fc.record({ kind: fc.constant('remove' as const), index: fc.nat(20) }),
@@ -253,8 +269,9 @@ test('property: any course of events goes as in the simple model', () => {
         if (each.kind === 'wait') clock += each.steps * 1000;
         if (each.kind === 'add') {
           const id = entries.length;
-          entries.push(queue.add({ key: each.key, priority: each.priority, value: id }));
-          model.waiting.push({ key: each.key, priority: each.priority, at: clock, id });
+          const { key, priority, unbounded } = each;
+          entries.push(queue.add({ key, priority, value: id, unbounded }));
+          model.waiting.push({ key, priority, at: clock, id, unbounded });
         }
         if (each.kind === 'next')
           expect(queue.next((entry) => entry.key !== each.key)?.value).toBe(model.next(each.key));
@@ -268,7 +285,7 @@ test('property: any course of events goes as in the simple model', () => {
           if (index >= 0) model.waiting.splice(index, 1);
           expect(queue.remove(entry)).toBe(index >= 0);
         }
-        expect(queue.size).toBe(model.waiting.length);
+        expect(queue.size).toBe(model.waiting.filter(({ unbounded }) => !unbounded).length);
       }
       expect([...queue].map((entry) => entry.value).sort()).toEqual(model.waiting.map((entry) => entry.id).sort());
     }),
