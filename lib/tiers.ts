@@ -39,6 +39,8 @@ const MOST_HELD_BYTES = 2 ** 26;
 
 interface Unwritten {
   kv: Uint8Array;
+  /** It never left this process. */
+  ours: boolean;
   /** RAM has given it up. */
   held: boolean;
   /** Settles when it has been tried. */
@@ -124,11 +126,12 @@ export class PageTiers {
 
   /**
    * Puts a page on its way to the store, which must know of the record that names it.
-   * @param kv absent: what RAM has
+   * @param kv that never left this process; absent: what RAM has
    */
-  writeBehind(key: string, kv: Uint8Array | undefined = this.#ram.get(key)?.bytes): void {
-    if (kv === undefined || !this.keepsPages || this.#stored.has(key) || this.#unwritten.has(key)) return;
-    this.#unwritten.set(key, { kv, held: false, writing: undefined });
+  writeBehind(key: string, kv?: Uint8Array): void {
+    const page = kv === undefined ? this.#ram.get(key) : { bytes: kv, ours: true };
+    if (page === undefined || !this.keepsPages || this.#stored.has(key) || this.#unwritten.has(key)) return;
+    this.#unwritten.set(key, { kv: page.bytes, ours: page.ours, held: false, writing: undefined });
     if (!this.#ram.has(key)) this.#hold(key);
     if (this.#writers < WRITERS) void this.#writeAll();
   }
@@ -192,7 +195,7 @@ export class PageTiers {
     const inRam = this.#ram.get(key);
     if (inRam !== undefined) return { kv: inRam.bytes, tier: 'ram', ours: inRam.ours };
     const unwritten = this.#unwritten.get(key);
-    if (unwritten !== undefined) return { kv: unwritten.kv, tier: 'ram', ours: true };
+    if (unwritten !== undefined) return { kv: unwritten.kv, tier: 'ram', ours: unwritten.ours };
     // Two who ask at the same time read it once.
     return this.#arriving.get(key) ?? this.#seek(key);
   }

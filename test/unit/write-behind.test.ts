@@ -53,6 +53,18 @@ describe('writing the store, behind', () => {
     expect(tiers.locate(a.key)).toBe('store');
   });
 
+  test('what came from outside is not trusted more for it', async () => {
+    const { store, tiers } = makeTiers({ ramBytes: 10 });
+    store.writes.close();
+    await tiers.add(a.key, Promise.resolve(kv(10, 7)), false);
+    tiers.writeBehind(a.key);
+    await until('it is being written', () => store.writes.waiting === 1);
+    await tiers.add(b.key, Promise.resolve(kv()));
+    expect(await tiers.get(a)).toEqual({ kv: kv(10, 7), tier: 'ram', ours: false });
+    store.writes.open();
+    await within('written', tiers.written());
+  });
+
   test('but not more than 64 MiB of it: then the oldest that is not being written is lost', async () => {
     const { store, tiers } = makeTiers({ ramBytes: 0 });
     store.writes.close();
