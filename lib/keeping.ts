@@ -108,9 +108,11 @@ export async function takeKv(host: Host, conversation: Conversation, file: OpenE
       break;
     }
     const { page, kv } = next.value;
-    await tiers.add(page.key, Promise.resolve(kv), false);
+    // Other sessions may share it: what is there already is not replaced by what a file says.
+    const known = await tiers.get(page);
+    if (known === undefined) await tiers.add(page.key, Promise.resolve(kv), false);
     // Lack of room for KV must not undo the import; it is counted.
-    if (tiers.keepsPages) await tiers.save(page, kv, durability).catch(() => undefined);
+    if (tiers.keepsPages) await tiers.save(page, known?.kv ?? kv, durability).catch(() => undefined);
     kvTokens = page.to;
   }
   residency.hold(conversation.kv, conversation.tokens.subarray(0, kvTokens));
