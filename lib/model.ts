@@ -26,7 +26,10 @@ export class Model implements AsyncDisposable {
   readonly #closeStore: () => Promise<void>;
   /** Of the sessions that are open. Weak: a session whose handle is dropped is closed. */
   readonly #handles = new Map<string, WeakRef<Session>>();
-  readonly #dropped = new FinalizationRegistry<Conversation>((conversation) => void this.#onDropped(conversation));
+  /** Told weakly which conversation it was of: listeners of that may refer to the handle. */
+  readonly #dropped = new FinalizationRegistry<{ id: string; conversation: WeakRef<Conversation> }>(
+    ({ id, conversation }) => void this.#onDropped(id, conversation.deref()),
+  );
   readonly #stopUpkeep: () => void;
   #closing: Promise<void> | undefined;
   /** @internal Settles when `close()` is called, with what who waits for something is to be told. */
@@ -234,17 +237,17 @@ export class Model implements AsyncDisposable {
     if (known !== undefined && known.state !== 'closed') return known;
     const session = new Session(this.#host, conversation, (as, make) => this.#openAs(as, make));
     this.#handles.set(conversation.id, new WeakRef(session));
-    this.#dropped.register(session, conversation);
+    this.#dropped.register(session, { id: conversation.id, conversation: new WeakRef(conversation) });
     return session;
   }
 
   /** Nobody can reach the session any more but by its id: it makes room, after what it was asked for. */
-  async #onDropped(conversation: Conversation): Promise<void> {
-    const { id } = conversation;
+  async #onDropped(id: string, conversation: Conversation | undefined): Promise<void> {
     const isHeld = (): boolean =>
       this.#handles.get(id)?.deref() !== undefined && this.#host.open.get(id) === conversation;
     if (isHeld()) return; // getSession() has made a new handle
     try {
+      if (conversation === undefined) return; // closed long ago
       await this.#host.inOrder(conversation, () => Promise.resolve());
       if (!isHeld() && conversation.generations.size === 0) await closeConversation(this.#host, conversation);
     } catch {

@@ -54,6 +54,26 @@ test('a dropped session that never spoke is kept too', async () => {
   expect(ending).toMatchObject({ ...good, stdout: 'true\nsilent\n' });
 });
 
+test('nothing is left of closed sessions whose listeners refer to them', async () => {
+  const ending = await run(`
+    const model = await load();
+    const sessions = [];
+    const one = async () => {
+      const session = await model.createSession({ system: 'You are a terse assistant.' });
+      session.on('state', () => session.messages);
+      await session.close();
+      sessions.push(new WeakRef(session));
+    };
+    for (let i = 0; i < 10; i++) await one();
+    console.log(await collected(async () => {
+      const none = sessions.every((each) => each.deref() === undefined);
+      await pause(1); // what was looked at lives until then
+      return none;
+    }));
+    await model.close();`);
+  expect(ending).toMatchObject({ ...good, stdout: 'true\n' });
+});
+
 test('a session that is dropped while its turn runs finishes the turn first', async () => {
   const ending = await run(`
     const model = await load();
