@@ -6,6 +6,7 @@ import { Generation, type TurnInput } from './generation.js';
 import { sessionClosed, type Host } from './host.js';
 import { exportConversation, isConflict, keepAll, keepRecord } from './keeping.js';
 import { toMessages } from './messages.js';
+import { checkUnstored } from './opening.js';
 import { checkForkOptions, checkMessageCount, resolveTurnOptions } from './options.js';
 import { checkTokens, commonPrefix, NO_TOKENS } from './tokens.js';
 import type { Turn } from './turn.js';
@@ -96,6 +97,7 @@ export class Session implements AsyncDisposable {
       checkForkOptions(options, parent.messages.length);
       const { id = randomUUID(), atMessage = parent.messages.length } = options ?? {};
       return this.#openAs(id, async () => {
+        if (options?.id !== undefined) await checkUnstored(this.#host, id);
         const tokens = await tokensUntil(this.#host, parent, atMessage);
         const child = parent.forked(id, atMessage, tokens);
         this.#host.residency.fork(parent.kv, child.kv, tokens);

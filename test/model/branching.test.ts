@@ -103,6 +103,16 @@ test('a rewind while it is parked', async () => {
   await session.delete();
 });
 
+test('a fork takes no id that is stored, which would be deleted with it', async () => {
+  const old = await told();
+  await old.close();
+  const parent = await told();
+  await expect(parent.fork({ id: old.id })).rejects.toMatchObject({ code: 'SESSION_EXISTS' });
+  const again = await model.resumeSession(old.id);
+  expect(again.messages).toHaveLength(4);
+  await Promise.all([parent.delete(), again.delete()]);
+});
+
 test('fork and rewind wait for the turns before them, and turns after them for those', async () => {
   const session = await model.createSession(GREEDY);
   const said = session.send('My name is Mosoba.');
