@@ -201,7 +201,12 @@ async function tokensUntil(host: Host, conversation: Conversation, messages: num
 
 /** Ends a session's life in this process. Idempotent. @throws LlamaError STORE_FAILED; it is closed all the same */
 export function closeConversation(host: Host, conversation: Conversation): Promise<void> {
-  conversation.closing ??= close(host, conversation);
+  if (conversation.closing === undefined) {
+    // Set before it begins: listeners hear of it on the way, and may close it too, or ask for its id.
+    let begun: (ended: Promise<void>) => void = () => undefined;
+    conversation.closing = new Promise<void>((resolve) => (begun = resolve));
+    begun(close(host, conversation));
+  }
   return conversation.closing;
 }
 
@@ -226,6 +231,7 @@ export function expireConversation(host: Host, conversation: Conversation): Prom
       if (!(await host.inOrder(conversation, remove))) return;
       events.emit('expired', {});
     } catch (error) {
+      if (host.closed) return; // which closes it as it is
       if (isConflict(error)) conversation.conflict = error;
       else events.emit('error', error as Error);
     }

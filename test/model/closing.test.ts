@@ -63,6 +63,29 @@ describe('close() of a session', () => {
     await within('a turn', again.send('Hello', SHORT));
   });
 
+  test('again, from a listener that hears of it: who resumes it has it', async () => {
+    const { turn: running } = await speaking(model, await model.createSession());
+    const turn = session.send('Hello'); // waits
+    let closing: Promise<void> | undefined;
+    session.on('error', () => (closing = session.close()));
+    await within('close()', session.close());
+    expect(await refusal('the turn', () => turn)).toMatchObject({ code: 'SESSION_CLOSED' });
+    const again = await within('resumeSession()', model.resumeSession('one'));
+    await within('close() of the listener', closing ?? Promise.reject(new Error('no error was told')));
+    expect(model.getSession('one')).toBe(again);
+    running.cancel();
+  });
+
+  test('and deleteSession() from a listener that hears of it: nothing stays', async () => {
+    let deleting: Promise<boolean> | undefined;
+    session.on('state', ({ to }) => {
+      if (to === 'closed') deleting = model.deleteSession('one');
+    });
+    await within('close()', session.close());
+    expect(await within('deleteSession()', deleting ?? Promise.resolve(false))).toBe(true);
+    await expect(model.resumeSession('one')).rejects.toMatchObject({ code: 'SESSION_NOT_FOUND' });
+  });
+
   test('from a listener of its own', async () => {
     session.on('turn', () => void session.close());
     await within('the turn', session.send('Hello', SHORT));
