@@ -118,6 +118,8 @@ std::vector<uint32_t> Engine::collect(bool wait) {
     const auto arrived = [this] { return !mailbox_.empty() || !cancels_.empty() || closing_; };
     if (worker_->resting() && queue_.empty()) {
         arrived_.wait_until(lock, worker_->rest_until(), [&] { return arrived() || !worker_->resting(); });
+    } else if (const auto until = worker_->patient_until(); wait && until) {
+        arrived_.wait_until(lock, *until, arrived);
     } else if (wait && worker_->has_aside() && !arrived_.wait_for(lock, idle_check, arrived)) {
         lock.unlock();
         worker_->forget_unused_aside();

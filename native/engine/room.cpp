@@ -8,6 +8,9 @@
 
 namespace llama_sessions {
 
+// Turns that lack cells wait so long for somebody to be parked; then the youngest gives way.
+static constexpr std::chrono::milliseconds patience(200);
+
 void Worker::make_room() {
     follow();
     admit_what_fits();
@@ -16,12 +19,15 @@ void Worker::make_room() {
         const auto taking_part = static_cast<int>(
             std::count_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part(); }));
         const int missing = taking_part - free_cells(); // one token each
-        if (missing <= 0 || ask_idle_ones(missing)) return;
+        if (missing <= 0) return;
+        const bool idle_ones = ask_idle_ones(missing);
+        if (idle_ones && is_patient()) return;
         const llama_seq_id victim = next_to_give_way(taking_part);
         if (victim >= 0) {
             stow(victim);
             continue;
         }
+        if (idle_ones) return; // they will have a turn, or be parked
         const auto last =
             std::find_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part(); });
         return end_for_lack_of_room(static_cast<llama_seq_id>(last - sequences_.begin()));
@@ -68,16 +74,39 @@ int Worker::promised_cells() const {
     return promised;
 }
 
-// Parking is not ours to do: it moves bytes to where only the layer above knows. True: there is somebody to park.
+// Parking is not ours to do: it moves bytes to where only the layer above knows. True: somebody idle holds what others need.
 bool Worker::ask_idle_ones(int cells) {
-    const bool any = std::any_of(sequences_.begin(), sequences_.end(),
-                                 [](const Sequence& s) { return !s.turn && !s.tokens.empty(); });
+    bool any = false;
+    std::vector<int> others; // whose cells are free when all of them have gone
+    for (llama_seq_id i = 0; i < context_.sequences(); i++) {
+        const Sequence& sequence = at(i);
+        if (sequence.tokens.empty() || sequence.takes_part()) continue;
+        others.push_back(i);
+        any = any || !sequence.turn;
+    }
+    any = any && ledger_.held_only_by(others) > 0;
     if (any && !asked_for_cells_) {
         events_.cells_wanted = cells;
         asked_for_cells_ = true;
+        asked_at_ = Clock::now();
     }
     return any;
 }
+
+// Whether it is worth waiting for those who were asked: who is idle here may be between two turns, or on its way back from a
+// store, which may take for ever.
+bool Worker::is_patient() {
+    nobody_parks_ = nobody_parks_ || Clock::now() >= asked_at_ + patience;
+    return !nobody_parks_;
+}
+
+std::optional<Clock::time_point> Worker::patient_until() const {
+    const Clock::time_point until = asked_at_ + patience;
+    if (!asked_for_cells_ || until <= Clock::now()) return std::nullopt;
+    return until;
+}
+
+void Worker::cells_have_changed() { asked_for_cells_ = nobody_parks_ = false; }
 
 // Cells for a turn that waits, from those who came after it: idle ones are asked, turns give way in their turn. False: not
 // now; older turns have to end first, or somebody has to be parked.
@@ -88,7 +117,7 @@ bool Worker::take_back(int cells, uint64_t order) {
         if (!sequence.tokens.empty() && (!sequence.turn || sequence.turn->order > order)) others.push_back(i);
     }
     if (others.empty() || ledger_.held_only_by(others) < cells) return false;
-    if (ask_idle_ones(cells)) return false;
+    if (ask_idle_ones(cells) && is_patient()) return false;
     const int enough = free_cells() + cells;
     while (free_cells() < enough) {
         const llama_seq_id victim = next_to_give_way(2);

@@ -76,6 +76,8 @@ class Worker {
     bool import_kv(llama_seq_id sequence, int from, const Tokens& tokens, const uint8_t* bytes, size_t size,
                    bool trusted);
     void clear(llama_seq_id sequence);
+    // Until when turns that lack cells wait for somebody to be parked; nothing: they don't.
+    std::optional<Clock::time_point> patient_until() const;
     // Of what an idle sequence holds, how much `tokens` begins with. 0 for a busy one.
     size_t common_prefix(llama_seq_id sequence, const Tokens& tokens) const;
     // Drops what an idle sequence holds beyond; leaves a busy one alone.
@@ -150,6 +152,8 @@ class Worker {
     bool admit(llama_seq_id sequence);
     int promised_cells() const;
     bool ask_idle_ones(int cells);
+    bool is_patient();
+    void cells_have_changed();
     bool take_back(int cells, uint64_t order);
     size_t kept_when_stowed(llama_seq_id sequence) const;
     llama_seq_id next_to_give_way(int taking_part) const;
@@ -210,6 +214,8 @@ class Worker {
     int last_prefilled_ = -1;
     bool gives_way_ = false, gave_way_ = false; // the step, and the one before
     bool asked_for_cells_ = false;
+    Clock::time_point asked_at_{};
+    bool nobody_parks_ = false; // in time
     StepEvents events_;
 
     double last_step_ms_ = 0;

@@ -160,6 +160,45 @@ TEST(room_idle_sequences_are_asked_for_their_cells) {
     CHECK_EQ(live.wait(request).text, "Noted: your name is Mosoba.");
 }
 
+TEST(room_turns_give_way_where_nobody_can_be_parked) {
+    LiveEngine live(options_of(3, 512));
+    live.run(endless(0, long_prompt(250), 1));
+    std::vector<uint32_t> requests;
+    for (int i = 1; i < 3; i++) requests.push_back(live.submit(endless(i, chat({openings[0]}), 200)));
+    live.wait_until("a call for cells", [&] { return live.cells_asked() > 0; });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    CHECK(live.so_far(requests[0]).ends.empty());
+    CHECK_EQ(live.wait(requests[0]).end().generated_tokens, 200);
+    CHECK(live.stat("stowedTurns") > 0);
+    live.clear_now(1);
+    CHECK_EQ(live.wait(requests[1]).end().generated_tokens, 200);
+
+    // Alone, a turn waits: what it lacks comes.
+    live.clear_now(2);
+    const int asked = live.cells_asked();
+    const uint32_t alone = live.submit(endless(1, chat({openings[0]}), 400));
+    live.wait_until("another call for cells", [&] { return live.cells_asked() > asked; });
+    std::this_thread::sleep_for(std::chrono::milliseconds(300)); // longer than it waits for that
+    CHECK(live.so_far(alone).ends.empty());
+    live.clear_now(0);
+    CHECK_EQ(live.wait(alone).end().generated_tokens, 400);
+}
+
+TEST(room_nobody_is_asked_for_cells_that_others_need_too) {
+    LiveEngine live(options_of(3, 512));
+    const Tokens prompt = long_prompt(300);
+    std::vector<uint32_t> requests;
+    for (int i = 0; i < 2; i++) requests.push_back(live.submit(endless(i, prompt, 150)));
+    live.wait_until("tokens of both", [&] {
+        return !live.so_far(requests[0]).tokens.empty() && !live.so_far(requests[1]).tokens.empty();
+    });
+    int held = 0;
+    CHECK_EQ(live.adopt_now(2, prompt, &held), "");
+    CHECK(held > 200);
+    for (const uint32_t request : requests) CHECK_EQ(live.wait(request).end().generated_tokens, 150);
+    CHECK_EQ(live.stat("stowedTurns"), 1.0);
+}
+
 TEST(room_streams_have_their_own_cells) {
     EngineOptions options = options_of(2, 1024);
     options.context.unified = false;
