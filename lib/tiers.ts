@@ -1,6 +1,6 @@
 import { decodePage, pageHeader } from './page.js';
 import type { Page } from './pages.js';
-import { RamTier } from './ram.js';
+import { RamTier, type RamPage } from './ram.js';
 import type { Durability, SessionStore } from './stores/store.js';
 import type { PageTier } from './worth.js';
 
@@ -37,10 +37,7 @@ const WRITERS = 2;
 /** Bytes that wait for the store after RAM has given them up; beyond it they are lost, and only time is. */
 const MOST_HELD_BYTES = 2 ** 26;
 
-interface Unwritten {
-  kv: Uint8Array;
-  /** It never left this process. */
-  ours: boolean;
+interface Unwritten extends RamPage {
   /** RAM has given it up. */
   held: boolean;
   /** Settles when it has been tried. */
@@ -131,7 +128,7 @@ export class PageTiers {
   writeBehind(key: string, kv?: Uint8Array): void {
     const page = kv === undefined ? this.#ram.get(key) : { bytes: kv, ours: true };
     if (page === undefined || !this.keepsPages || this.#stored.has(key) || this.#unwritten.has(key)) return;
-    this.#unwritten.set(key, { kv: page.bytes, ours: page.ours, held: false, writing: undefined });
+    this.#unwritten.set(key, { ...page, held: false, writing: undefined });
     if (!this.#ram.has(key)) this.#hold(key);
     if (this.#writers < WRITERS) void this.#writeAll();
   }
@@ -195,7 +192,7 @@ export class PageTiers {
     const inRam = this.#ram.get(key);
     if (inRam !== undefined) return { kv: inRam.bytes, tier: 'ram', ours: inRam.ours };
     const unwritten = this.#unwritten.get(key);
-    if (unwritten !== undefined) return { kv: unwritten.kv, tier: 'ram', ours: unwritten.ours };
+    if (unwritten !== undefined) return { kv: unwritten.bytes, tier: 'ram', ours: unwritten.ours };
     // Two who ask at the same time read it once.
     return this.#arriving.get(key) ?? this.#seek(key);
   }
@@ -253,7 +250,7 @@ export class PageTiers {
       // A full disk, say: the session goes on; save() would have told its caller. What save() has written is not written again.
       page.writing = this.#stored.has(key)
         ? Promise.resolve()
-        : this.#write(key, page.kv, 'none').catch(() => undefined);
+        : this.#write(key, page.bytes, 'none').catch(() => undefined);
       await page.writing;
       if (this.#unwritten.get(key) === page) this.#dropUnwritten(key);
     }
@@ -287,7 +284,7 @@ export class PageTiers {
     const evicted = this.#unwritten.get(key);
     if (evicted === undefined || evicted.held) return;
     evicted.held = true;
-    this.#heldBytes += evicted.kv.byteLength;
+    this.#heldBytes += evicted.bytes.byteLength;
     for (const [oldest, page] of this.#unwritten) {
       if (this.#heldBytes <= MOST_HELD_BYTES) return;
       if (page.held && page.writing === undefined) this.#dropUnwritten(oldest);
@@ -296,7 +293,7 @@ export class PageTiers {
 
   #dropUnwritten(key: string): void {
     const page = this.#unwritten.get(key);
-    if (page?.held === true) this.#heldBytes -= page.kv.byteLength;
+    if (page?.held === true) this.#heldBytes -= page.bytes.byteLength;
     this.#unwritten.delete(key);
   }
 }

@@ -67,7 +67,9 @@ describe('close() of a session', () => {
     const { turn: running } = await speaking(model, await model.createSession());
     const turn = session.send('Hello'); // waits
     let closing: Promise<void> | undefined;
-    session.on('error', () => (closing = session.close()));
+    session.on('error', () => {
+      closing = session.close();
+    });
     await within('close()', session.close());
     expect(await refusal('the turn', () => turn)).toMatchObject({ code: 'SESSION_CLOSED' });
     const again = await within('resumeSession()', model.resumeSession('one'));
