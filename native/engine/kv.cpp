@@ -62,7 +62,7 @@ int Worker::adopt_prefix(llama_seq_id id, const Tokens& tokens) {
     Sequence& sequence = idle_sequence(id);
     const size_t own = common_length(sequence.tokens, tokens, tokens.size());
     if (!share_longest(id, tokens, own, tokens.size())) trim(id, own);
-    cells_have_changed();
+    asked_at_.reset();
     return static_cast<int>(sequence.tokens.size());
 }
 
@@ -78,7 +78,7 @@ bool Worker::import_kv(llama_seq_id id, int from, const Tokens& tokens, const ui
     const auto before = static_cast<size_t>(from), after = before + tokens.size();
     if (before > sequence.tokens.size()) return false; // the import that should have come before was refused
     trim(id, before);
-    cells_have_changed();
+    asked_at_.reset();
     if (tokens.empty() || after > static_cast<size_t>(context_.session_tokens())) return false;
     if (!std::all_of(tokens.begin(), tokens.end(), [this](llama_token token) { return model_->valid(token); })) {
         return false;
@@ -120,7 +120,7 @@ bool Worker::copy_in(llama_seq_id id, const Tokens& tokens, const uint8_t* bytes
 void Worker::clear(llama_seq_id id) {
     idle_sequence(id);
     trim(id, 0);
-    cells_have_changed();
+    asked_at_.reset();
 }
 
 size_t Worker::common_prefix(llama_seq_id id, const Tokens& tokens) const {
@@ -131,7 +131,7 @@ size_t Worker::common_prefix(llama_seq_id id, const Tokens& tokens) const {
 void Worker::keep_only(llama_seq_id id, size_t tokens) {
     if (id < 0 || id >= context_.sequences() || at(id).turn || at(id).tokens.size() <= tokens) return;
     trim(id, tokens);
-    cells_have_changed();
+    asked_at_.reset();
 }
 
 } // namespace llama_sessions

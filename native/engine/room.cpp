@@ -21,7 +21,7 @@ void Worker::make_room() {
         const int missing = taking_part - free_cells(); // one token each
         if (missing <= 0) return;
         const bool idle_ones = ask_idle_ones(missing);
-        if (idle_ones && is_patient()) return;
+        if (idle_ones && patient_until()) return;
         const llama_seq_id victim = next_to_give_way(taking_part);
         if (victim >= 0) {
             stow(victim);
@@ -85,28 +85,18 @@ bool Worker::ask_idle_ones(int cells) {
         any = any || !sequence.turn;
     }
     any = any && ledger_.held_only_by(others) > 0;
-    if (any && !asked_for_cells_) {
+    if (any && !asked_at_) {
         events_.cells_wanted = cells;
-        asked_for_cells_ = true;
         asked_at_ = Clock::now();
     }
     return any;
 }
 
-// Whether it is worth waiting for those who were asked: who is idle here may be between two turns, or on its way back from a
-// store, which may take for ever.
-bool Worker::is_patient() {
-    nobody_parks_ = nobody_parks_ || Clock::now() >= asked_at_ + patience;
-    return !nobody_parks_;
-}
-
+// Not for ever: who is idle here may be on its way back from a store that hangs.
 std::optional<Clock::time_point> Worker::patient_until() const {
-    const Clock::time_point until = asked_at_ + patience;
-    if (!asked_for_cells_ || until <= Clock::now()) return std::nullopt;
-    return until;
+    if (!asked_at_ || *asked_at_ + patience <= Clock::now()) return std::nullopt;
+    return *asked_at_ + patience;
 }
-
-void Worker::cells_have_changed() { asked_for_cells_ = nobody_parks_ = false; }
 
 // Cells for a turn that waits, from those who came after it: idle ones are asked, turns give way in their turn. False: not
 // now; older turns have to end first, or somebody has to be parked.
@@ -117,7 +107,7 @@ bool Worker::take_back(int cells, uint64_t order) {
         if (!sequence.tokens.empty() && (!sequence.turn || sequence.turn->order > order)) others.push_back(i);
     }
     if (others.empty() || ledger_.held_only_by(others) < cells) return false;
-    if (ask_idle_ones(cells) && is_patient()) return false;
+    if (ask_idle_ones(cells) && patient_until()) return false;
     const int enough = free_cells() + cells;
     while (free_cells() < enough) {
         const llama_seq_id victim = next_to_give_way(2);

@@ -246,7 +246,7 @@ void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> 
     if (aside_ && aside_->turn() == turn->order) aside_->abandon();
     sequence.stowed.clear();
     if (turn->admitted) follow(); // those who have followed it, while its KV is there
-    cells_have_changed();
+    asked_at_.reset();
 
     if (std::string(reason) == "stopSequence") { // what is held back then is the stop string, which nobody is told
         const size_t said = turn->target.size() - turn->text.held();

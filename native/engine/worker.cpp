@@ -60,7 +60,7 @@ void Worker::begin(SubmitOptions options, std::unique_ptr<Sampler> sampler) {
     Sequence& idle = idle_sequence(sequence);
     idle.turn = std::make_unique<Turn>(std::move(options), std::move(sampler), next_order_++);
     Turn& turn = *idle.turn;
-    cells_have_changed();
+    asked_at_.reset();
     // What is of no use makes room at once, also where the turn ends here: what its end counts has to be a beginning of its prompt.
     // Logits are not kept: at least one token has to be decoded.
     const size_t most = std::max<size_t>(turn.prompt_tokens, 1) - 1;

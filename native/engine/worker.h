@@ -152,8 +152,6 @@ class Worker {
     bool admit(llama_seq_id sequence);
     int promised_cells() const;
     bool ask_idle_ones(int cells);
-    bool is_patient();
-    void cells_have_changed();
     bool take_back(int cells, uint64_t order);
     size_t kept_when_stowed(llama_seq_id sequence) const;
     llama_seq_id next_to_give_way(int taking_part) const;
@@ -213,9 +211,7 @@ class Worker {
     uint64_t next_order_ = 0;
     int last_prefilled_ = -1;
     bool gives_way_ = false, gave_way_ = false; // the step, and the one before
-    bool asked_for_cells_ = false;
-    Clock::time_point asked_at_{};
-    bool nobody_parks_ = false; // in time
+    std::optional<Clock::time_point> asked_at_; // for cells, which have not changed since
     StepEvents events_;
 
     double last_step_ms_ = 0;
