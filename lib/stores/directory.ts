@@ -24,6 +24,14 @@ import { Uses } from './uses.js';
 const LISTED_AT_ONCE = 256;
 const PAGE_BYTES = 2 ** 34;
 
+/** A store that nobody has any more lets go of what it claimed: this process would go on saying that it lives. */
+const dropped = new FinalizationRegistry<{ claims: Claims; ledger: Ledger }>(({ claims, ledger }) => {
+  void claims
+    .end()
+    .catch(() => undefined) // who wants one of these may take it over
+    .then(() => ledger.leave());
+});
+
 /** How to keep sessions in a directory. */
 export interface DirectoryStoreOptions {
   /** Bytes of all KV pages together; those used least recently go first; 0: none. Default: 16 GiB. */
@@ -65,6 +73,7 @@ export class DirectoryStore implements SessionStore {
     this.#claims = new Claims(this.#ledger);
     this.#uses = new Uses(this.#ledger);
     this.#pageBytes = options.pageBytes ?? PAGE_BYTES;
+    dropped.register(this, { claims: this.#claims, ledger: this.#ledger }, this);
   }
 
   getRecord(id: string): Promise<StoredRecord | undefined> {
@@ -248,6 +257,7 @@ export class DirectoryStore implements SessionStore {
   }
 
   async #end(): Promise<void> {
+    dropped.unregister(this);
     await Promise.allSettled(this.#calls);
     try {
       // A hint: what can't be written is forgotten.

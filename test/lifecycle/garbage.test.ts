@@ -150,6 +150,25 @@ test('models that are dropped while they load, or after they failed to, are no t
   expect(ending).toMatchObject({ ...good, stdout: 'MODEL_NOT_FOUND\n'.repeat(4) + 'survived\n' });
 });
 
+test('a dropped model lets go of the sessions that it had claimed', async () => {
+  const ending = await run(`
+    import { mkdtempSync, rmSync } from 'node:fs';
+    import { tmpdir } from 'node:os';
+    import { join } from 'node:path';
+    const store = mkdtempSync(join(tmpdir(), 'dropped-'));
+    await (async () => {
+      const model = await load({ store });
+      const session = await model.createSession({ id: 'claimed' });
+      await session.send('My code is 1009.');
+    })();
+    const model = await load({ store });
+    const resume = () => model.resumeSession('claimed').then(() => 'resumed', (error) => error.code);
+    console.log(await resume(), await collected(async () => (await resume()) === 'resumed'));
+    await model.close();
+    rmSync(store, { recursive: true });`);
+  expect(ending).toMatchObject({ ...good, stdout: 'SESSION_CONFLICT true\n' });
+});
+
 test('a session keeps its model alive', async () => {
   const ending = await run(`
     const session = await (async () => (await load()).createSession())();
