@@ -10,8 +10,8 @@ import { codeOf, storeFailure } from './stores/failure.js';
 import { moveTo, openToRead, readAt, remove, syncFolder, writeTemporary } from './stores/files.js';
 
 /**
- * Writes one portable file: the record, then the pages of its KV as far as they can be read. Whole or not at all, durable on
- * return, readable by this user only; it replaces what is there.
+ * Writes one portable file: the record, then the pages of its KV as far as they can be read, one at a time. Whole or not at all,
+ * durable on return, readable by this user only; it replaces what is there.
  * @param read the KV of a page; undefined: it is nowhere
  * @throws LlamaError STORE_FAILED
  */
@@ -21,30 +21,61 @@ export async function writeExport(
   pages: readonly Page[],
   read: (page: Page) => Promise<Uint8Array | undefined>,
 ): Promise<{ bytes: number }> {
-  const kv: Uint8Array[] = [];
-  let kvTokens = 0;
-  for (const page of pages) {
-    const bytes = await read(page);
-    if (bytes === undefined) break;
-    kv.push(await pageHeader(page.key, bytes), bytes);
-    kvTokens = page.to;
-  }
-  // What the record says of KV is what must follow it: a file that was cut off right behind the record shows.
-  const parts = [encodeRecord({ ...record, kvTokens }), ...kv];
   const target = resolve(path);
   try {
-    const temporary = await writeTemporary(dirname(target), parts, true);
+    const temporary = await writeBeside(target, record, pages, read);
     try {
+      const { size } = await stat(temporary);
       await moveTo(temporary, target);
+      await syncFolder(dirname(target));
+      return { bytes: size };
     } catch (error) {
       await remove(temporary).catch(() => false);
       throw error;
     }
-    await syncFolder(dirname(target));
   } catch (error) {
     throw storeFailure('write the export file', target, error);
   }
-  return { bytes: parts.reduce((sum, part) => sum + part.byteLength, 0) };
+}
+
+/** Ends the writing of a file whose record promises a page that can't be had. */
+class PageGone extends Error {
+  readonly index: number;
+
+  constructor(index: number) {
+    super('A page of the session is gone.');
+    this.index = index;
+  }
+}
+
+/** @returns the path of a new file in the same folder */
+async function writeBeside(
+  target: string,
+  record: SessionRecord,
+  pages: readonly Page[],
+  read: (page: Page) => Promise<Uint8Array | undefined>,
+): Promise<string> {
+  try {
+    return await writeTemporary(dirname(target), contents(record, pages, read), true);
+  } catch (error) {
+    if (!(error instanceof PageGone)) throw error;
+    return writeBeside(target, record, pages.slice(0, error.index), read);
+  }
+}
+
+async function* contents(
+  record: SessionRecord,
+  pages: readonly Page[],
+  read: (page: Page) => Promise<Uint8Array | undefined>,
+): AsyncGenerator<Uint8Array, void> {
+  // What the record says of KV is what must follow it: a file that was cut off right behind the record shows.
+  yield encodeRecord({ ...record, kvTokens: pages.at(-1)?.to ?? 0 });
+  for (const [index, page] of pages.entries()) {
+    const kv = await read(page);
+    if (kv === undefined) throw new PageGone(index);
+    yield await pageHeader(page.key, kv);
+    yield kv;
+  }
 }
 
 /** An export file that is being read. */

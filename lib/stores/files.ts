@@ -24,23 +24,26 @@ export async function makeFolder(path: string, durable: boolean): Promise<void> 
   }
 }
 
+/** What a file is written from. */
+type Parts = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
 /**
  * Writes a new file under a name that nobody can guess, to be renamed to its place.
  * @param durable returns after its bytes are on the disk
  * @returns its path; on failure nothing stays behind
  */
-export async function writeTemporary(folder: string, parts: readonly Uint8Array[], durable: boolean): Promise<string> {
+export async function writeTemporary(folder: string, parts: Parts, durable: boolean): Promise<string> {
   const path = join(folder, `.${randomBytes(16).toString('hex')}.tmp`);
   await writeFile(path, parts, durable);
   return path;
 }
 
 /** Writes a new file. @param durable returns after its bytes are on the disk */
-export async function writeFile(path: string, parts: readonly Uint8Array[], durable: boolean): Promise<void> {
+export async function writeFile(path: string, parts: Parts, durable: boolean): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
     try {
-      for (const part of parts) await writeAll(file, part);
+      for await (const part of parts) await writeAll(file, part);
       if (durable) await file.sync();
     } finally {
       await file.close();
