@@ -3,6 +3,7 @@
 #include "worker.h"
 
 #include <algorithm>
+#include <system_error>
 
 namespace llama_sessions {
 
@@ -102,11 +103,22 @@ bool Worker::aside_is_ready(int tokens) {
     int capacity = std::min((tokens / capacity_steps + 1) * capacity_steps, context_.session_tokens());
     // On the pool's side of the border, or its KV would mean something else there.
     if (context_.cells() > model_->rope_border()) capacity = std::max(capacity, model_->rope_border() + 1);
-    ContextOptions options = options_;
-    if (options.memory > 0) // the pool has its part
-        options.memory = std::max(1.0, options.memory - context_.kv_bytes_per_token() * context_.cells());
-    aside_ = std::make_unique<Aside>(model_, options, capacity, wake_);
+    make_aside(capacity);
     return false;
+}
+
+void Worker::make_aside(int tokens) {
+    ContextOptions options = options_;
+    if (options.memory > 0) { // the pool and the weights have their parts
+        const double taken =
+            context_.kv_bytes_per_token() * context_.cells() + static_cast<double>(llama_model_size(model_->get()));
+        options.memory = std::max(1.0, options.memory - taken);
+    }
+    try {
+        aside_ = std::make_unique<Aside>(model_, options, tokens, wake_);
+    } catch (const std::system_error&) {
+        may_read_aside_ = false; // the system gives no more threads
+    }
 }
 
 void Worker::go_on_aside(llama_seq_id id) {

@@ -167,6 +167,7 @@ class Worker {
     void hold_aside();
     bool read_aside();
     bool aside_is_ready(int tokens);
+    void make_aside(int tokens);
     void go_on_aside(llama_seq_id sequence);
     void catch_up_aside(llama_seq_id sequence);
     void bring_home(llama_seq_id sequence);

@@ -149,6 +149,23 @@ TEST(aside_forgets_nothing_for_a_larger_prompt) {
     live.engine().cancel(talker);
 }
 
+TEST(aside_takes_no_memory_that_is_not_there) {
+    EngineOptions options = options_of(3, 8192);
+    const EngineInfo info = LiveEngine(options).info();
+    const auto leave_room_for = [&](int tokens) { // beside the pool and the weights
+        options.context.memory = info.size_bytes + info.kv_bytes_per_token * (info.context_tokens + tokens);
+    };
+    leave_room_for(1100);
+    LiveEngine large(options);
+    talk(large, 0);
+    read_once(large, 1);
+    leave_room_for(1000);
+    LiveEngine small(options);
+    talk(small, 0);
+    for (int i = 0; i < 8; i++) small.run(endless(1, long_prompt(1000, i), 1));
+    CHECK_EQ(small.stat("asideTokens"), 0.0);
+}
+
 TEST(aside_in_a_pool_that_is_too_small) {
     LiveEngine live(options_of(3, 1024));
     live.on_cells_wanted = [&] { // as the layer above would park who is idle; the other one is refused
