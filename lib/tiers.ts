@@ -1,8 +1,9 @@
 import { decodePage, pageHeader } from './page.js';
 import type { Page } from './pages.js';
-import { RamTier, type RamPage } from './ram.js';
+import { RamTier } from './ram.js';
 import type { Durability, SessionStore } from './stores/store.js';
 import type { PageTier } from './worth.js';
+import { WriteBehind } from './writebehind.js';
 
 /** A page's KV, and where it was. */
 export interface FoundPage {
@@ -32,18 +33,6 @@ export interface TierCounters {
   storeFailures: number;
 }
 
-/** Pages that the store is writing behind at the same time. */
-const WRITERS = 2;
-/** Bytes that wait for the store after RAM has given them up; beyond it they are lost, and only time is. */
-const MOST_HELD_BYTES = 2 ** 26;
-
-interface Unwritten extends RamPage {
-  /** RAM has given it up. */
-  held: boolean;
-  /** Settles when it has been tried. */
-  writing: Promise<void> | undefined;
-}
-
 /** KV pages outside the device: in RAM first, and behind it in the store, if that keeps pages. */
 export class PageTiers {
   readonly counters: TierCounters = {
@@ -66,17 +55,17 @@ export class PageTiers {
   readonly #sought = new Set<string>();
   /** Pages that the store is believed to have, and whether they survive a power failure, as far as is known here. */
   readonly #stored = new Map<string, boolean>();
-  /** Pages that wait for the store, in order. */
-  readonly #unwritten = new Map<string, Unwritten>();
+  readonly #unwritten: WriteBehind;
   /** Whether a session of this process names it. */
   isNamed: (key: string) => boolean = () => true;
-  #heldBytes = 0;
-  #writers = 0;
-  #onWritten: (() => void)[] = [];
 
   constructor(store: SessionStore, ramBytes: number) {
     this.#store = store;
     this.#ram = new RamTier(ramBytes);
+    // What save() has written meanwhile is not written again.
+    this.#unwritten = new WriteBehind(async (key, kv) => {
+      if (!this.#stored.has(key)) await this.#write(key, kv, 'none');
+    });
   }
 
   get ramBytes(): number {
@@ -122,15 +111,15 @@ export class PageTiers {
   }
 
   /**
-   * Puts a page on its way to the store, which must know of the record that names it.
+   * Puts a page on its way to the store.
    * @param kv that never left this process; absent: what RAM has
+   * @param recorded settles when the store has been told of the record that names it; never rejects. Absent: it has been
    */
-  writeBehind(key: string, kv?: Uint8Array): void {
+  writeBehind(key: string, kv?: Uint8Array, recorded?: Promise<unknown>): void {
     const page = kv === undefined ? this.#ram.get(key) : { bytes: kv, ours: true };
     if (page === undefined || !this.keepsPages || this.#stored.has(key) || this.#unwritten.has(key)) return;
-    this.#unwritten.set(key, { ...page, held: false, writing: undefined });
-    if (!this.#ram.has(key)) this.#hold(key);
-    if (this.#writers < WRITERS) void this.#writeAll();
+    this.#unwritten.add(key, page, recorded);
+    if (!this.#ram.has(key)) this.#unwritten.hold(key);
   }
 
   /** Reads a page. Never rejects: what is gone, damaged or unreadable is a miss. */
@@ -166,7 +155,7 @@ export class PageTiers {
     for (const key of keys) {
       this.#arriving.delete(key);
       this.#ram.delete(key);
-      this.#dropUnwritten(key);
+      this.#unwritten.drop(key);
       this.#stored.delete(key);
     }
   }
@@ -176,14 +165,13 @@ export class PageTiers {
    * @throws LlamaError STORE_FAILED
    */
   async save(page: Page, kv: Uint8Array, durability: Durability): Promise<void> {
-    await this.#unwritten.get(page.key)?.writing;
+    await this.#unwritten.writing(page.key);
     if (!this.isDurable(page.key, durability)) await this.#write(page.key, kv, durability);
   }
 
   /** Settles when nothing waits for the store. */
   async written(): Promise<void> {
-    if (this.#unwritten.size === 0 && this.#writers === 0) return;
-    await new Promise<void>((resolve) => this.#onWritten.push(resolve));
+    await this.#unwritten.written();
   }
 
   async #find(key: string): Promise<FoundPage | undefined> {
@@ -214,7 +202,7 @@ export class PageTiers {
     if (found !== undefined && wanted) {
       for (const evicted of this.#ram.put(key, { bytes: found.kv, ours: found.ours })) {
         this.counters.ramEvictions++;
-        this.#hold(evicted);
+        this.#unwritten.hold(evicted);
       }
     }
     return found;
@@ -243,21 +231,6 @@ export class PageTiers {
     return undefined;
   }
 
-  async #writeAll(): Promise<void> {
-    this.#writers++;
-    for (const [key, page] of this.#unwritten) {
-      if (page.writing !== undefined) continue;
-      // A full disk, say: the session goes on; save() would have told its caller. What save() has written is not written again.
-      page.writing = this.#stored.has(key)
-        ? Promise.resolve()
-        : this.#write(key, page.bytes, 'none').catch(() => undefined);
-      await page.writing;
-      if (this.#unwritten.get(key) === page) this.#dropUnwritten(key);
-    }
-    this.#writers--;
-    if (this.#writers === 0) for (const resolve of this.#onWritten.splice(0)) resolve();
-  }
-
   async #write(key: string, kv: Uint8Array, durability: Durability): Promise<void> {
     try {
       const header = await pageHeader(key, kv);
@@ -277,23 +250,5 @@ export class PageTiers {
   /** Somebody else wrote it: what it lacks of durability is his. */
   #believe(key: string): void {
     if (!this.#stored.has(key)) this.#stored.set(key, true);
-  }
-
-  /** What RAM gives up before it is written is kept for a while: the store may be slower than sessions are parked. */
-  #hold(key: string): void {
-    const evicted = this.#unwritten.get(key);
-    if (evicted === undefined || evicted.held) return;
-    evicted.held = true;
-    this.#heldBytes += evicted.bytes.byteLength;
-    for (const [oldest, page] of this.#unwritten) {
-      if (this.#heldBytes <= MOST_HELD_BYTES) return;
-      if (page.held && page.writing === undefined) this.#dropUnwritten(oldest);
-    }
-  }
-
-  #dropUnwritten(key: string): void {
-    const page = this.#unwritten.get(key);
-    if (page?.held === true) this.#heldBytes -= page.bytes.byteLength;
-    this.#unwritten.delete(key);
   }
 }

@@ -86,6 +86,24 @@ describe('writing the store, behind', () => {
     await within('written', tiers.written());
   });
 
+  test('nor of what waits for its record, which is written once that is there', async () => {
+    const { store, tiers } = makeTiers({ ramBytes: 0 });
+    const names = ['a', 'b', 'c', 'd', 'e'].map(page);
+    let onRecorded: () => void = () => undefined;
+    const recorded = new Promise<void>((resolve) => (onRecorded = resolve));
+    for (const { key } of names) tiers.writeBehind(key, kv(16 * MiB), recorded);
+    expect(names.map(({ key }) => tiers.locate(key))).toEqual([undefined, 'ram', 'ram', 'ram', 'ram']);
+    tiers.writeBehind(page('f').key, kv());
+    await until('others are written', () => store.pages.size === 1);
+    let written = false;
+    void tiers.written().then(() => (written = true));
+    await tick();
+    expect(written).toBe(false);
+    onRecorded();
+    await until('all are written', () => written);
+    expect([...store.pages.keys()].sort()).toEqual(['c', 'd', 'e', 'f'].map((name) => page(name).key));
+  });
+
   test('what RAM still has does not count, and is not lost for it', async () => {
     const { store, tiers } = makeTiers({ ramBytes: 20 * MiB });
     store.writes.close();
