@@ -59,6 +59,7 @@ export class Restore {
       }
       if (wanted.pages.length > 0) held = await this.#restore(sequence, wanted, held, stopped);
       this.counters.restoreMs += performance.now() - began;
+      if (held === 0 && !this.#info.pages) return; // in one piece, where it was
     } else if (kv.onDevice) {
       return; // nothing has moved: the sequence holds what it held
     }
@@ -113,8 +114,13 @@ export class Restore {
     for (const [i, page] of pages.entries()) {
       while (reads.length < Math.min(pages.length, i + READ_AHEAD))
         reads.push(this.#tiers.get(pages[reads.length] as Page));
-      const found = await Promise.race([reads[i], stopped]);
-      if (!found) break;
+      const found = await Promise.race([reads[i], stopped.then(() => 'stopped' as const)]);
+      if (found === 'stopped') break;
+      if (found === undefined) {
+        // Whoever ended before he wrote it did not write those behind it, and a full store has given them up as well.
+        for (const { key } of pages.slice(i)) this.#tiers.unname(key);
+        break;
+      }
       const covered = tokens.subarray(page.from, page.to);
       // An engine that can't (it was closed, say) has refused: the turn will be told.
       const done = this.#engine.importKv(sequence, page.from, covered, found.kv, found.ours).catch(() => false);

@@ -105,6 +105,32 @@ describe('bringing KV back', () => {
     expect(place.tiers.counters.kvMisses).toBe(1);
   });
 
+  test('a page that the store does not have makes those behind it doubtful, however many: they are copied again', async () => {
+    const place = makePlace();
+    const { engine, store, tiers, residency } = place;
+    const a = await parked(place, say(9 * PAGE));
+    storedOnly(place, a);
+    for (const { key } of a.pages.slice(1)) store.pages.delete(key);
+    expect(await place.speak(a, say(9 * PAGE))).toBe(PAGE);
+    engine.taken();
+    await residency.park(a);
+    expect(engine.taken().filter((command) => command.startsWith('export'))).toHaveLength(8);
+    await within('written', tiers.written());
+    expect(store.pages.size).toBe(9);
+  });
+
+  test('a turn that is stopped while they are read says nothing of them', async () => {
+    const place = makePlace();
+    const a = await parked(place, say(9 * PAGE));
+    storedOnly(place, a);
+    place.store.reads.close();
+    place.residency.seat(a);
+    await place.residency.restore(a, say(9 * PAGE), Promise.resolve());
+    place.residency.release(a);
+    place.store.reads.open();
+    expect(await place.speak(a, say(9 * PAGE))).toBe(9 * PAGE);
+  });
+
   test('from the store it is not ours, and read a few pages ahead', async () => {
     const place = makePlace();
     const { engine, store, residency } = place;

@@ -37,6 +37,21 @@ describe('where KV can be taken as a whole only', () => {
     expect(place.engine.mixups).toBe(0);
   });
 
+  test('a turn that is stopped while it is read leaves it where it was', async () => {
+    const place = makePlace({ pages: false });
+    const a = await parked(place, say(100));
+    place.tiers.forget(a.pages.map(({ key }) => key));
+    place.tiers.presume(a.pages);
+    place.store.reads.close();
+    place.residency.seat(a);
+    await place.residency.restore(a, say(120), Promise.resolve());
+    place.residency.release(a);
+    place.store.reads.open();
+    expect([a.tokens, place.residency.tierOf(a)]).toEqual([say(100), 'store']);
+    expect(await place.speak(a, say(120))).toBe(100);
+    expect(place.engine.mixups).toBe(0);
+  });
+
   test('refused, nothing is left', async () => {
     const place = makePlace({ pages: false });
     const a = await parked(place, say(100));
