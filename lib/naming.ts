@@ -1,6 +1,7 @@
 import type { Page, PageNames } from './pages.js';
 import type { SessionKv } from './sessionkv.js';
 import type { PageTiers } from './tiers.js';
+import { NO_TOKENS } from './tokens.js';
 
 /** Which sessions name a page: what nobody names any more need not be kept. */
 export class Naming {
@@ -19,13 +20,37 @@ export class Naming {
     return this.#users.has(key);
   }
 
-  /** Those that nobody names leave RAM too. */
+  /** The record that named these is gone: those that nobody names leave RAM too. */
   forget(pages: readonly Page[]): void {
-    this.#tiers.forget(pages.map(({ key }) => key).filter((key) => !this.#users.has(key)));
+    for (const { key } of pages) {
+      if (this.#users.has(key)) this.#tiers.unname(key);
+      else this.#tiers.forget([key]);
+    }
   }
 
-  /** From now on the session names the pages of these tokens. */
+  /** From now on the session names the pages of these tokens, and so does its record before long. */
   name(kv: SessionKv, tokens: Int32Array): void {
+    const before = kv.pages;
+    this.#name(kv, tokens);
+    // The store may have kept the others for this session's record alone.
+    const now = new Set(kv.pages.map(({ key }) => key));
+    for (const { key } of before) if (!now.has(key)) this.#tiers.unname(key);
+  }
+
+  /** `name()` what its KV is of now. */
+  update(kv: SessionKv): void {
+    const last = kv.pages.at(-1);
+    this.name(kv, kv.tokens);
+    // The session has gone on from its short last page, which nobody else can use.
+    if (last !== undefined && !this.#names.isFull(last) && !this.isNamed(last.key)) this.#tiers.forget([last.key]);
+  }
+
+  /** It has ended. Its record names what it named. */
+  leave(kv: SessionKv): void {
+    this.#name(kv, NO_TOKENS);
+  }
+
+  #name(kv: SessionKv, tokens: Int32Array): void {
     const before = kv.pages;
     kv.named = tokens;
     kv.pages = this.#names.of(tokens);

@@ -112,7 +112,7 @@ export class Residency {
 
   /** The pages of what a session's KV is of, which it names from now on. */
   pagesOf(kv: SessionKv): readonly Page[] {
-    if (kv.named !== kv.tokens) this.#name(kv);
+    if (kv.named !== kv.tokens) this.#naming.update(kv);
     return kv.pages;
   }
 
@@ -141,9 +141,10 @@ export class Residency {
     return (await this.tiers.get(page))?.kv; // it may have been parked meanwhile
   }
 
-  /** Leaves the device now. */
+  /** Leaves the device now, for RAM and the store, which may have failed when it left before. */
   async park(kv: SessionKv): Promise<void> {
     if (kv.sequence !== undefined && !kv.busy) this.#park(kv);
+    else if (this.#restore.storeHelps) for (const { key } of kv.pages) this.tiers.writeBehind(key);
     this.onRoom();
     await kv.moving;
   }
@@ -189,7 +190,7 @@ export class Residency {
     kv.busy = false;
     kv.onDevice = false;
     kv.tokens = NO_TOKENS;
-    this.#naming.name(kv, NO_TOKENS);
+    this.#naming.leave(kv);
     this.onRoom();
   }
 
@@ -200,7 +201,7 @@ export class Residency {
     this.#naming.forget(pages);
   }
 
-  /** The same for a session that is not open: what it said. */
+  /** Nothing is wanted again of what a session said whose record is gone. */
   forget(tokens: Int32Array): void {
     this.#naming.forget(this.#names.of(tokens));
   }
@@ -248,17 +249,9 @@ export class Residency {
   /** Gives RAM and the store what they lack; `moving` settles when RAM has it, or can't be given it. */
   #copyOut(kv: SessionKv): void {
     kv.copied = true;
-    this.#name(kv);
+    this.#naming.update(kv);
     const copies = kv.pages.map((page) => this.#copyPage(kv, page));
     kv.moving = Promise.all([kv.moving, ...copies]).then(() => undefined);
-  }
-
-  #name(kv: SessionKv): void {
-    const last = kv.pages.at(-1);
-    this.#naming.name(kv, kv.tokens);
-    // The session has gone on from its short last page, which nobody else can use.
-    if (last !== undefined && !this.#names.isFull(last) && !this.#naming.isNamed(last.key))
-      this.tiers.forget([last.key]);
   }
 
   async #copyPage({ sequence, recorded }: SessionKv, { key, from, to }: Page): Promise<void> {
@@ -267,9 +260,11 @@ export class Residency {
     const found = known ? undefined : await this.tiers.add(key, this.#engine.exportKv(sequence, from, to));
     if (!this.#restore.storeHelps) return;
     // The store takes no page that no record names.
-    void recorded.then(() => {
-      if (known || found !== undefined) this.tiers.writeBehind(key, found?.kv);
-    });
+    if (found !== undefined) this.tiers.writeBehind(key, found.kv, recorded);
+    else if (known)
+      void recorded.then(() => {
+        this.tiers.writeBehind(key);
+      });
   }
 
   #giveBack(kv: SessionKv): void {

@@ -212,8 +212,10 @@ export function closeConversation(host: Host, conversation: Conversation): Promi
 
 /** Closes a session and removes what the store keeps of it. */
 export async function deleteConversation(host: Host, conversation: Conversation): Promise<void> {
+  const { tokens } = conversation.kv;
   await discard(host, conversation);
   await host.store.deleteRecord(conversation.id);
+  host.residency.forget(tokens);
 }
 
 /** Ends a session whose time is over, and removes it, unless another process has it by now. Its listeners hear of it. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SessionKv } from '../../lib/residency.js';
 import { until, within } from '../support/deadline.js';
-import { makePlace, PAGE, say, never } from '../support/residency.js';
+import { makePlace, PAGE, parked, say, never } from '../support/residency.js';
 import { tick } from '../support/turns.js';
 
 describe('who has a sequence', () => {
@@ -186,6 +186,18 @@ describe('parking', () => {
     expect(store.pages.size).toBe(3);
   });
 
+  test('… by whoever asks for it once more, on its way out of the process, say', async () => {
+    const place = makePlace();
+    place.store.fails = true;
+    const a = await parked(place, say(2 * PAGE));
+    expect(place.store.pages.size).toBe(0);
+    place.store.fails = false;
+    await place.residency.park(a);
+    place.residency.drop(a);
+    await within('written', place.tiers.written());
+    expect(place.store.pages.size).toBe(2);
+  });
+
   test('KV that can not be checked stays in RAM', async () => {
     const { residency, store, engine, speak } = makePlace({ portableKv: false });
     const [a, fresh] = [new SessionKv(), new SessionKv()];
@@ -207,11 +219,11 @@ describe('parking', () => {
     a.onParked = () => told.push(residency.tierOf(a));
     await speak(a, say(PAGE));
     engine.exports.close();
-    const parked = residency.park(a);
+    const parking = residency.park(a);
     await tick();
     expect(told).toEqual([]);
     engine.exports.open();
-    await parked;
+    await parking;
     await tick();
     expect(told).toEqual(['ram']);
     await residency.park(a);

@@ -47,6 +47,26 @@ describe('fork', () => {
     expect(engine.mixups).toBe(0);
   });
 
+  test('what the store may have kept for the parent’s record alone is not believed to be there for the child', async () => {
+    for (const leave of ['delete', 'go on', 'close'] as const) {
+      const { residency, tiers, speak } = makePlace();
+      const [parent, child] = [new SessionKv(), new SessionKv()];
+      await speak(parent, say(2 * PAGE));
+      await residency.park(parent);
+      await within('written', tiers.written());
+      residency.fork(parent, child, say(2 * PAGE));
+      const [first, second] = child.pages.map(({ key }) => key);
+      if (leave === 'delete') residency.delete(parent);
+      else if (leave === 'close') residency.drop(parent);
+      else {
+        await speak(parent, say(2 * PAGE, 2, PAGE));
+        await residency.park(parent);
+      }
+      const here = { delete: [false, false], 'go on': [true, false], close: [true, true] }[leave];
+      expect([tiers.isStored(first!), tiers.isStored(second!)]).toEqual(here);
+    }
+  });
+
   test('with nothing in common it takes no sequence', async () => {
     const { residency, engine, speak } = makePlace();
     const [parent, child] = [new SessionKv(), new SessionKv()];
