@@ -31,6 +31,8 @@ export class Generation implements Operation {
   #text = '';
   /** It has left the queue. */
   #admitted = false;
+  /** The store is given what came of it. */
+  #keeping = false;
   /** Messages that have to go for it, and those that have gone. */
   #dropping: Message[] = [];
   #dropped: Message[] = [];
@@ -171,6 +173,7 @@ export class Generation implements Operation {
     if (!interrupted || this.#text !== '') {
       this.#conversation.add(this.#outcome(tokens, end.kvTokens, interrupted));
       this.#dropped = this.#dropping; // nobody else has them now
+      this.#keeping = true;
       await keepRecord(this.#host, this.#conversation);
     }
     if (failure !== undefined || end.reason === 'error') {
@@ -201,6 +204,7 @@ export class Generation implements Operation {
   }
 
   #resolve(finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled', usage: Usage, timings: Timings): void {
+    if (this.#source.ended) return;
     const { counters } = this.#host;
     counters.turns++;
     if (finishReason === 'cancelled') counters.cancelledTurns++;
@@ -222,11 +226,11 @@ export class Generation implements Operation {
   #watch(): void {
     const { signal, timeoutMs } = this.#options;
     const onAbort = (): void => {
-      this.stop(new AbortError('', signal?.reason));
+      this.#giveUp(new AbortError('', signal?.reason));
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     const onTimeout = (): void => {
-      this.stop(
+      this.#giveUp(
         new LlamaError(
           'TIMEOUT',
           `The turn took longer than its timeoutMs of ${String(timeoutMs)}; allow more, or fewer maxTokens.`,
@@ -238,6 +242,12 @@ export class Generation implements Operation {
       signal?.removeEventListener('abort', onAbort);
       clearTimeout(timer);
     };
+  }
+
+  /** Nobody waits for a store that does not answer; what the session is asked for next does. */
+  #giveUp(why: LlamaError): void {
+    if (this.#keeping) this.#reject(why);
+    else this.stop(why);
   }
 
   /** Before anybody who waits for the turn goes on. */

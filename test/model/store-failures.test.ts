@@ -1,7 +1,9 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { LlamaError } from '../../lib/errors.js';
 import { loadModel, MemoryStore } from '../../lib/index.js';
 import type { PutRecordOptions } from '../../lib/stores/store.js';
+import { until, within } from '../support/deadline.js';
+import { Gate } from '../support/gate.js';
 import { RECALL } from '../support/recall.js';
 
 /** Fails as told: before the write has arrived, or after. */
@@ -34,3 +36,44 @@ test.each(['before', 'after'] as const)(
     await model.close();
   },
 );
+
+describe('a store that does not answer', () => {
+  class SlowStore extends MemoryStore {
+    readonly writes = new Gate();
+
+    override async putRecord(id: string, bytes: Uint8Array, options: PutRecordOptions): Promise<number> {
+      await this.writes.pass();
+      return super.putRecord(id, bytes, options);
+    }
+  }
+
+  test.each([
+    ['timeoutMs', 'TIMEOUT'],
+    ['signal', 'ABORTED'],
+  ])('keeps no turn longer than its %s, and the reply stays', async (how, code) => {
+    const store = new SlowStore();
+    const model = await loadModel(RECALL, { threads: 1, store });
+    const session = await model.createSession({ id: 'ann', sampling: { temperature: 0 } });
+    store.writes.close();
+    const controller = new AbortController();
+    const turn = session.send('My name is Mosoba.', {
+      signal: controller.signal,
+      ...(how === 'timeoutMs' && { timeoutMs: 1000 }),
+    });
+    const ended = turn.then(
+      () => 'resolved',
+      (error: unknown) => (error as LlamaError).code,
+    );
+    await until('the record is being written', () => store.writes.waiting === 1);
+    if (how === 'signal') controller.abort();
+    expect(await within('the turn', ended)).toBe(code);
+    // What the session is asked for next waits, and nothing was lost.
+    const next = session.send('What is my name?');
+    expect(session.state).toBe('queued');
+    store.writes.open();
+    expect((await next).text).toBe('Your name is Mosoba.');
+    await session.close();
+    expect((await model.resumeSession('ann')).messages).toHaveLength(4);
+    await model.close();
+  });
+});
