@@ -5,6 +5,7 @@ import { hasExpired } from './expiry.js';
 import { writeExport, type OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { infoOf } from './info.js';
+import type { Page } from './pages.js';
 import { decodeRecord, encodeRecord } from './record.js';
 import { commonPrefix } from './tokens.js';
 
@@ -68,11 +69,11 @@ async function settleDoubtfulWrite(host: Host, conversation: Conversation): Prom
 
 /** Writes record and KV. What the store has already is not written again. */
 export async function keepAll(host: Host, conversation: Conversation): Promise<void> {
-  const { residency, durability, info } = host;
+  const { residency, durability } = host;
   const { kv } = conversation;
   await keepRecord(host, conversation);
-  if (!residency.tiers.keepsPages || !info.portableKv || !isTrue(conversation)) return;
-  for (const page of residency.pagesOf(kv)) {
+  if (!residency.tiers.keepsPages) return;
+  for (const page of recordedPages(host, conversation)) {
     if (residency.tiers.isDurable(page.key, durability)) continue;
     const bytes = await residency.read(kv, page);
     if (bytes === undefined) return;
@@ -86,10 +87,9 @@ export async function exportConversation(
   conversation: Conversation,
   path: string,
 ): Promise<{ bytes: number }> {
-  const { residency, info } = host;
-  const { kv } = conversation;
-  const pages = info.portableKv && isTrue(conversation) ? residency.pagesOf(kv) : [];
-  return writeExport(path, conversation.toRecord(host.fingerprint), pages, (page) => residency.read(kv, page));
+  const pages = recordedPages(host, conversation);
+  const read = (page: Page): Promise<Uint8Array | undefined> => host.residency.read(conversation.kv, page);
+  return writeExport(path, conversation.toRecord(host.fingerprint), pages, read);
 }
 
 /** Takes the KV in from an export file, page by page, as far as it is there and of use. */
@@ -119,8 +119,10 @@ export async function takeKv(host: Host, conversation: Conversation, file: OpenE
 }
 
 /** KV of something that the record does not say (a turn that came to nothing) could never be used again. */
-function isTrue({ kv, tokens }: Conversation): boolean {
-  return commonPrefix(kv.tokens, tokens) === kv.tokens.length;
+function recordedPages({ info, residency }: Host, { kv, tokens }: Conversation): readonly Page[] {
+  if (!info.portableKv) return [];
+  const common = commonPrefix(kv.tokens, tokens);
+  return residency.pagesOf(kv).filter(({ to }) => to <= common);
 }
 
 /** One that is open nowhere here. */

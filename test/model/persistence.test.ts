@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DirectoryStore, loadModel, MemoryStore, type Model, type Session } from '../../lib/index.js';
 import { namedModel } from '../../bench/generate-model.mjs';
+import { until } from '../support/deadline.js';
 import { RECALL } from '../support/recall.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
@@ -50,6 +51,32 @@ async function flipByte(path: string, at: number): Promise<void> {
   bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
   await writeFile(path, bytes);
 }
+
+test('after a turn that came to nothing, save() and export() take all KV of what was said', async () => {
+  const cache = { restore: 'always', pageTokens: 16 } as const;
+  const model = await loadModel(RECALL, { ...LOAD, cache, batchTokens: 4, store: store() });
+  const session = await told(model, 'ann');
+  // The device holds what was read of it, behind what was said.
+  const before = Number(model.stats()['prefilledTokens']);
+  const controller = new AbortController();
+  const turn = session.send('Tell me a story. '.repeat(200), { signal: controller.signal });
+  await until('a part is read', () => Number(model.stats()['prefilledTokens']) > before);
+  controller.abort();
+  await expect(turn).rejects.toMatchObject({ code: 'ABORTED', partial: '' });
+  await session.save();
+  const file = join(folder, 'ann.session');
+  await session.export(file);
+  await model.close();
+
+  const other = await loadModel(RECALL, { ...LOAD, cache, store: new MemoryStore() });
+  for (const from of [await loadModel(RECALL, { ...LOAD, cache, store: store() }), other]) {
+    const again = from === other ? await from.importSession(file) : await from.resumeSession('ann');
+    const { text, usage } = await again.send('What is my name?');
+    expect(text).toBe('Your name is Mosoba.');
+    expect(usage.cachedTokens).toBeGreaterThanOrEqual(32);
+    await from.close();
+  }
+});
 
 test('a session goes on after a restart, without prefill', async () => {
   await tellAndSave();
