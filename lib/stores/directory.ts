@@ -47,7 +47,8 @@ export interface DirectoryStoreOptions {
  *
  * It is made at the first use. When it is removed or replaced while it is open, everything fails with STORE_FAILED until it is put
  * back: it is never made a second time. Another store object begins anew. Use a local file system: network file systems do locks and
- * shared memory wrong. Copy, move and restore index/ as a whole: its files belong together.
+ * shared memory wrong. Copy, move and restore index/ as a whole: its files belong together; and never read them in a process that has
+ * the store open: to close one lets go of its locks. Another copy of this package in the same process is refused.
  * A write of a record is on the disk when it resolves, whatever durability was asked for; all that come while one is on its way
  * make up the next commit.
  */

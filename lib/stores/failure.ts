@@ -22,6 +22,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EMFILE: 'this process has too many files open; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many files open; raise its limit',
   ENOMEM: 'memory ran out; free some',
+  ANOTHER_COPY:
+    'another copy of this package in this process has it open, and two copies see none of each other’s locks; see that only one is installed (npm ls llama-sessions), or give each a directory of its own',
   SQLITE_READONLY: 'it is read-only; choose a directory that can be written',
   SQLITE_CANTOPEN: 'the index cannot be opened; look at the files in index/ and their permissions',
   SQLITE_BUSY: 'another process was stopped while it was writing, and still has the lock; let it go on, or end it',

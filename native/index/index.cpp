@@ -179,6 +179,7 @@ Index::~Index() = default;
 
 void Index::open(const std::string& path) {
     std::lock_guard<std::mutex> lock(writing_);
+    process_lock_ = ProcessLock::take(path + "-process");
     auto writer = std::make_unique<Connection>(path, writer_patience_ms, Connection::to_write);
     reader_ = std::make_unique<Connection>(path, reader_patience_ms, Connection::to_read);
     writer_ = std::move(writer);
@@ -188,6 +189,7 @@ void Index::close() {
     std::lock_guard<std::mutex> lock(writing_); // after the commit that is under way
     reader_.reset();
     writer_.reset();
+    process_lock_.reset();
 }
 
 Error index_not_open() { return Error("INTERNAL", "The index is not open."); }

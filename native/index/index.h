@@ -4,6 +4,7 @@
 #pragma once
 
 #include "error.h"
+#include "process_lock.h"
 
 #include <memory>
 #include <mutex>
@@ -58,6 +59,7 @@ class Index {
     Connection& reader() const;
     void make(const std::vector<Change>& changes);
 
+    std::shared_ptr<ProcessLock> process_lock_; // first: it outlives the connections
     // Two, as a connection serves one thread at a time: who reads does not wait while a commit reaches the disk.
     std::unique_ptr<Connection> writer_, reader_; // the last one to go empties the log: the writer
     std::mutex writing_;                          // and opening, closing
