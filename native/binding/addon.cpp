@@ -5,6 +5,15 @@
 #include "index_binding.h"
 #include "model_file.h"
 #include "promise_worker.h"
+#include "system.h"
+
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+#else
+#include <dlfcn.h>
+#endif
 
 namespace llama_sessions {
 
@@ -41,7 +50,21 @@ static Napi::Value describe_system(const Napi::CallbackInfo& info) {
 
 static void end_engines(const Napi::CallbackInfo& info) { end_engines_of(static_cast<napi_env>(info.Env())); }
 
+// Node unloads an addon as the last worker that uses it ends. ggml stays where another copy of this package uses it, with its log
+// and its handler of uncaught exceptions in what is gone; loaded again, it finds its own handler there and gives up.
+static void stay_loaded() {
+    const auto* self = reinterpret_cast<const void*>(&stay_loaded);
+#ifdef _WIN32
+    HMODULE module = nullptr;
+    GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+                       static_cast<LPCWSTR>(self), &module);
+#else
+    dlopen(file_of(self).c_str(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+#endif
+}
+
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
+    stay_loaded();
     exports.Set("Engine", EngineBinding::define(env));
     exports.Set("Index", IndexBinding::define(env));
     exports.Set("inspectModel", Napi::Function::New(env, inspect_model_file, "inspectModel"));

@@ -31,6 +31,20 @@ test('the main thread and two workers load one file and talk at once', async () 
   });
 });
 
+test.runIf(process.platform === 'linux')('the addon stays when the last worker that uses it ends', async () => {
+  const ending = await runChild(`
+    import { readFileSync } from 'node:fs';
+    const loaded = () => readFileSync('/proc/self/maps', 'utf8').includes('llama_sessions.node');
+    const before = loaded();
+    await exited(work(\`
+      const { mkdtempSync } = await import('node:fs');
+      const store = new DirectoryStore(mkdtempSync('/tmp/stays-'));
+      await store.getRecord('a');
+      await store.close();\`));
+    console.log(before, loaded());`);
+  expect(ending).toMatchObject({ ...good, stdout: 'false true\n' });
+});
+
 test('a worker with an idle model ends by itself (R5)', async () => {
   const ending = await runChild(`
     const worker = work(\`const model = await load(); await (await model.createSession()).send('Count from 3 to 9.');\`);
