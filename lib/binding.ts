@@ -12,8 +12,8 @@ export function addon(): Addon {
   if (loaded === undefined) {
     const native = (loaded = load());
     // process.exit() destroys C++'s static objects, which llama.cpp makes and uses in every step: its threads must have ended
-    // before, and no destructor of ours could run early enough.
-    process.on('exit', () => {
+    // before, and no destructor of ours could run early enough. First: another listener may call process.exit() itself, or throw.
+    process.prependListener('exit', () => {
       native.endEngines();
     });
   }

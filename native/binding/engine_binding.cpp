@@ -5,6 +5,8 @@
 #include "utf8.h"
 #include "values.h"
 
+#include <utility>
+
 namespace llama_sessions {
 
 static Napi::Error closed_error(Napi::Env env) { return error_value(env, closed_failure()); }
@@ -66,10 +68,12 @@ Engine::Callbacks EngineBinding::callbacks() {
         });
     };
     callbacks.opened = [this](EngineInfo info, const std::optional<Failure>& failure) {
+        guard_exit_again();
         answer<EngineInfo>(0, [](Napi::Env env, EngineInfo value) { return info_value(env, value); })(std::move(info),
                                                                                                       failure);
     };
-    callbacks.step = [this](StepEvents events) {
+    callbacks.step = [this, first = true](StepEvents events) mutable {
+        if (std::exchange(first, false)) guard_exit_again();
         auto told = std::make_shared<Told>(as_told(std::move(events))); // std::function wants to be copied
         outbox_.post([this, told](Napi::Env env) { report_step(env, *told); });
     };
@@ -258,10 +262,11 @@ Napi::Value EngineBinding::import_kv(const Napi::CallbackInfo& info) {
     Tokens tokens = tokens_of(info[2], "tokens");
     const Napi::Uint8Array bytes = bytes_of(info[3], "bytes");
     const bool trusted = flag_of(info[4], "trusted");
+    auto held = hold(bytes); // throws where it can't be: nobody is promised an answer before
     Napi::Promise promise;
     const uint32_t id = expect(info.Env(), &promise, bytes);
     // Held until the answer, in either way: `kept` is too little where the environment ends.
-    const auto done = [answered = answer<bool>(id, bool_value), held = hold(bytes)](
+    const auto done = [answered = answer<bool>(id, bool_value), held = std::move(held)](
                           bool imported, const std::optional<Failure>& failure) { answered(imported, failure); };
     engine_.import_kv(sequence, from, std::move(tokens), bytes.Data(), bytes.ByteLength(), trusted, done);
     return promise;

@@ -4,6 +4,7 @@
 #include "engine.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 
@@ -16,7 +17,9 @@ struct Guarded {
 
     // Static objects die in the reverse order of their birth: llama.cpp's must be born first.
     Guarded() { ensure_backends(); }
-    ~Guarded() {
+    ~Guarded() { end_all(); }
+
+    void end_all() {
         std::lock_guard<std::mutex> lock(mutex);
         for (const auto& [engine, env] : engines) engine->close();
         for (const auto& [engine, env] : engines) engine->join();
@@ -33,6 +36,10 @@ Guarded& guarded() {
     return all;
 }
 } // namespace
+
+void guard_exit_again() {
+    std::atexit([] { guarded().end_all(); });
+}
 
 void end_engines_of(const void* env) {
     if (!in_use) return;

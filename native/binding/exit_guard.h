@@ -6,6 +6,10 @@ namespace llama_sessions {
 
 class Engine;
 
+// llama.cpp has made static objects since the last guard: the engines of this process must end before these are destroyed, too,
+// where no 'exit' event comes. From any thread.
+void guard_exit_again();
+
 // Closes and joins the engines of this environment; no other thread may join them meanwhile, so it is called on its JavaScript
 // thread, from the 'exit' event. The guard alone comes too late: llama.cpp makes static objects as late as in a step, and these
 // die before any that was made when the addon was loaded.

@@ -45,6 +45,18 @@ describe('process.exit()', () => {
       await spoken(model);
       model.close();
       process.exit(7);`,
+    'in a listener that was there before ours': `
+      process.on('exit', () => process.exit(7));
+      const model = await load();
+      const turn = (await model.createSession()).send('Tell me a story.', LONG);
+      await spoken(model);
+      process.exit(3);`,
+    'where nobody listens any more': `
+      const model = await load();
+      const turn = (await model.createSession()).send('Tell me a story.', LONG);
+      await spoken(model);
+      process.removeAllListeners('exit');
+      process.exit(7);`,
     'after it was closed': `const model = await load(); await model.close(); process.exit(7);`,
   };
   test.each(Object.entries(moments))('%s', async (_, script) => {
