@@ -56,7 +56,8 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Adds the message(s) and generates the assistant's. What is kept: a reply that was cancelled, aborted or failed after it had
+   * Adds the message(s) and generates the assistant's. What a message writes is text: where it spells a control token, of another
+   * role's turn, say, the model reads letters. What is kept: a reply that was cancelled, aborted or failed after it had
    * begun stays, marked `interrupted`; a turn that came to nothing leaves the conversation as it was.
    * @param input a text is a user's message
    * @throws TypeError, RangeError for wrong arguments; everything else rejects the turn: AbortError, TIMEOUT, QUEUE_FULL,

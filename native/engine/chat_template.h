@@ -1,6 +1,8 @@
 // The model's own chat template. chat_template.cpp is the one file that includes llama.cpp's common library.
 #pragma once
 
+#include "quoting.h"
+
 #include <memory>
 #include <string>
 
@@ -10,13 +12,13 @@ namespace llama_sessions {
 
 class ChatTemplate {
   public:
-    // Throws TEMPLATE_INVALID when the model's template can't be parsed. A model without one gets ChatML.
+    // A model without a template gets ChatML.
     explicit ChatTemplate(const llama_model* model);
     ~ChatTemplate();
 
     // The conversation as the prompt of the assistant's next message. `messages_json`: an array in the shape of
-    // OpenAI's chat API. Throws TEMPLATE_INVALID. Any thread.
-    std::string render(const std::string& messages_json) const;
+    // OpenAI's chat API, whose texts are marked. Throws TEMPLATE_INVALID, also when the template can't be parsed at all. Any thread.
+    std::string render(const std::string& messages_json, const Quoting& quoting) const;
 
   private:
     struct Parsed;

@@ -41,10 +41,15 @@ Model::Model(const std::string& path, int gpu_layers, const std::function<bool(f
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
         throw Error("NOT_SUPPORTED", "'" + path + "' has no vocabulary: it can't chat.");
     }
+    std::vector<std::string> control_names;
     for (llama_token token = 0; token < vocabulary_size(); token++) {
         if (ends_generation(token)) end_tokens_.push_back(token);
-        if (stands_alone(token)) special_texts_.emplace_back(llama_vocab_get_text(vocab_, token));
+        if (!stands_alone(token)) continue;
+        special_texts_.emplace_back(llama_vocab_get_text(vocab_, token));
+        const bool is_plain = llama_vocab_get_attr(vocab_, token) & LLAMA_TOKEN_ATTR_USER_DEFINED;
+        if (!is_plain || ends_generation(token)) control_names.push_back(special_texts_.back());
     }
+    quoting_ = std::make_unique<Quoting>(control_names);
     const std::string adds_space = metadata("tokenizer.ggml.add_space_prefix");
     adds_space_ = adds_space.empty() ? llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_SPM : adds_space == "true";
     chat_ = std::make_unique<ChatTemplate>(get());
@@ -55,19 +60,13 @@ Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_spe
     Tokens tokens;
     std::vector<size_t> cuts; // only BPE splits texts by regular expressions
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_BPE) cuts = cuts_of_long_runs(text, special_texts_);
-    if (cuts.empty()) {
-        tokenize_piece(text.data(), text.size(), add_special, parse_special, tokens);
-        return tokens;
-    }
-    // llama.cpp would put both around each piece.
-    if (add_special && llama_vocab_get_add_bos(vocab_)) tokens.push_back(llama_vocab_bos(vocab_));
     cuts.push_back(text.size());
     size_t from = 0;
     for (const size_t to : cuts) {
-        tokenize_piece(text.data() + from, to - from, false, parse_special, tokens);
+        tokenize_piece(text.data() + from, to - from, add_special && from == 0, parse_special, tokens);
+        if (add_special && from == 0 && llama_vocab_get_add_eos(vocab_) && !tokens.empty()) tokens.pop_back();
         from = to;
     }
-    if (add_special && llama_vocab_get_add_eos(vocab_)) tokens.push_back(llama_vocab_eos(vocab_));
     return tokens;
 }
 
@@ -134,27 +133,50 @@ size_t Model::read_along(const std::string& text, const Tokens& tokens, size_t f
 }
 
 // Behind a token that is not special there is no such space: it goes in front of a newline, and both are dropped.
-Tokens Model::tokenize_behind(llama_token last, const std::string& text) const {
-    if (!adds_space_ || stands_alone(last)) return tokenize(text, false, true);
-    Tokens tokens = tokenize("\n" + text, false, true);
+Tokens Model::tokenize_behind(llama_token last, const std::string& text, bool parse_special) const {
+    if (!adds_space_ || stands_alone(last)) return tokenize(text, false, parse_special);
+    Tokens tokens = tokenize("\n" + text, false, parse_special);
     if (tokens.size() < 2 || spell(vocab_, tokens[0], false, true) + spell(vocab_, tokens[1], false, true) != " \n")
-        return tokenize(text, false, true);
+        return tokenize(text, false, parse_special);
     tokens.erase(tokens.begin(), tokens.begin() + 2);
     return tokens;
 }
 
+// From there on, behind what is there already; behind nothing with what begins a prompt.
+void Model::tokenize_quoted(const QuotedText& quoted, size_t from, Tokens& tokens) const {
+    const auto append = [&](size_t to, bool parse_special) {
+        if (to <= from && !tokens.empty()) return;
+        const std::string text = quoted.text.substr(from, to - from);
+        const Tokens more =
+            tokens.empty() ? tokenize(text, true, parse_special) : tokenize_behind(tokens.back(), text, parse_special);
+        tokens.insert(tokens.end(), more.begin(), more.end());
+        from = to;
+    };
+    for (size_t i = 0; i < quoted.borders.size(); i += 2) {
+        const size_t begin = quoted.borders[i], end = quoted.borders[i + 1];
+        if (end <= from) continue;
+        append(begin, true);
+        append(std::max(from, begin) + 1,
+               false); // in two parts: some vocabularies take the whole for the token all the same
+        append(end, false);
+    }
+    append(quoted.text.size(), true);
+}
+
 Tokens Model::prepare_chat(const std::string& messages_json, const Tokens& known) const {
-    const std::string text = chat_->render(messages_json);
+    const QuotedText quoted = quoting_->unmark(chat_->render(messages_json, *quoting_));
+    const std::string& text = quoted.text;
 
     // The template's text comes without the BOS that tokenising adds.
     const bool bos = !known.empty() && llama_vocab_get_add_bos(vocab_) && known[0] == llama_vocab_bos(vocab_);
     const size_t said = read_along(text, known, bos);
-    if (said == 0 || said == std::string::npos) return tokenize(text, true, true);
-
-    Tokens tokens = known;
-    const Tokens rest = tokenize_behind(known.back(), text.substr(said));
-    tokens.insert(tokens.end(), rest.begin(), rest.end());
-    if (adds_space_ && read_along(text, tokens, bos) != text.size()) return tokenize(text, true, true);
+    if (said != 0 && said != std::string::npos) {
+        Tokens tokens = known;
+        tokenize_quoted(quoted, said, tokens);
+        if (!adds_space_ || read_along(text, tokens, bos) == text.size()) return tokens;
+    }
+    Tokens tokens;
+    tokenize_quoted(quoted, 0, tokens);
     return tokens;
 }
 

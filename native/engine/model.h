@@ -16,8 +16,7 @@ using Tokens = std::vector<llama_token>;
 
 class Model {
   public:
-    // Blocks. `progress` gets 0 to 1 and returns false to give up. Throws MODEL_NOT_FOUND, MODEL_INVALID, NOT_SUPPORTED,
-    // TEMPLATE_INVALID, ABORTED.
+    // Blocks. `progress` gets 0 to 1 and returns false to give up. Throws MODEL_NOT_FOUND, MODEL_INVALID, NOT_SUPPORTED, ABORTED.
     Model(const std::string& path, int gpu_layers, const std::function<bool(float)>& progress);
 
     llama_model* get() const { return model_.get(); }
@@ -31,7 +30,8 @@ class Model {
     // Contexts of more tokens than this turn positions by other factors: their KV means something else. INT_MAX: all are alike.
     int rope_border() const { return rope_border_; }
 
-    // Throws INTERNAL on text of 2 GiB and more.
+    // `add_special`: the BOS, where the model wants one; its EOS never, as it would end what goes on. Throws INTERNAL on text of
+    // 2 GiB and more.
     Tokens tokenize(const std::string& text, bool add_special, bool parse_special) const;
     // `special`: control tokens are written out. Every token must be valid().
     std::string detokenize(const llama_token* tokens, size_t count, bool special) const;
@@ -39,7 +39,8 @@ class Model {
     std::string piece(llama_token token) const;
 
     // Renders the conversation and tokenises it. Where the text goes on from what `known` spells, only the rest is
-    // tokenised: what was generated keeps its tokens, though a tokeniser would have cut the same text otherwise.
+    // tokenised: what was generated keeps its tokens, though a tokeniser would have cut the same text otherwise. What a message
+    // writes is text: no control token comes of it.
     Tokens prepare_chat(const std::string& messages_json, const Tokens& known) const;
 
     std::string metadata(const char* key) const; // "" when absent
@@ -52,7 +53,8 @@ class Model {
     // The tokeniser takes its text out of any other before it looks at the rest.
     bool stands_alone(llama_token token) const;
     size_t read_along(const std::string& text, const Tokens& tokens, size_t from) const;
-    Tokens tokenize_behind(llama_token last, const std::string& text) const;
+    Tokens tokenize_behind(llama_token last, const std::string& text, bool parse_special) const;
+    void tokenize_quoted(const QuotedText& quoted, size_t from, Tokens& tokens) const;
 
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     const llama_vocab* vocab_ = nullptr;
@@ -62,6 +64,7 @@ class Model {
     std::vector<std::string> special_texts_; // what the tokeniser takes for one token wherever it stands
     bool adds_space_ = false;                // … and it puts a space in front of a text
     std::unique_ptr<ChatTemplate> chat_;
+    std::unique_ptr<Quoting> quoting_;
 };
 
 } // namespace llama_sessions

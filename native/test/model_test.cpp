@@ -187,6 +187,29 @@ TEST(model_template_errors_have_a_code) {
     }
 }
 
+static Model changed(const Directory& directory, const std::string& name, const Changes& changes) {
+    return Model(changed_recall(directory, name, changes), 0, [](float) { return true; });
+}
+
+TEST(model_whose_tokeniser_adds_an_end_gets_none_in_a_prompt) {
+    const Directory directory;
+    Changes changes;
+    changes.flags["tokenizer.ggml.add_eos_token"] = true;
+    const Model model = changed(directory, "eos.gguf", changes);
+    CHECK(llama_vocab_get_add_eos(model.vocab()));
+    for (const std::string& text : {std::string("My name is Mosoba."), std::string(), std::string(100000, 'a')})
+        CHECK(model.tokenize(text, true, true) == recall().tokenize(text, true, true));
+}
+
+TEST(model_whose_template_can_not_be_parsed_completes_texts) {
+    const Directory directory;
+    Changes changes;
+    changes.texts["tokenizer.chat_template"] = "{% for message in messages %}";
+    const Model model = changed(directory, "template.gguf", changes);
+    CHECK_EQ(error_code([&] { model.prepare_chat(R"([{"role":"user","content":"Hi."}])", {}); }), "TEMPLATE_INVALID");
+    CHECK(model.tokenize("Hi.", true, true) == recall().tokenize("Hi.", true, true));
+}
+
 TEST(model_is_read_by_many_threads_at_once) {
     const Tokens expected = chat({"My name is Mosoba."});
     std::vector<std::thread> threads;

@@ -46,6 +46,7 @@ std::string changed_recall(const Directory& directory, const std::string& name, 
     gguf_set_kv(gguf.get(), old_header.get());
     for (const auto& [key, text] : changes.texts) gguf_set_val_str(gguf.get(), key.c_str(), text.c_str());
     for (const auto& [key, number] : changes.numbers) gguf_set_val_u32(gguf.get(), key.c_str(), number);
+    for (const auto& [key, flag] : changes.flags) gguf_set_val_bool(gguf.get(), key.c_str(), flag);
     for (ggml_tensor* t = ggml_get_first_tensor(read); t; t = ggml_get_next_tensor(read, t)) {
         if (gguf_find_tensor(old_header.get(), t->name) >= 0) gguf_add_tensor(gguf.get(), t);
     }

@@ -28,6 +28,7 @@ struct Directory {
 struct Changes {
     std::map<std::string, std::string> texts;
     std::map<std::string, uint32_t> numbers;
+    std::map<std::string, bool> flags;
     std::map<std::string, std::vector<float>> tensors; // one-dimensional
 };
 std::string changed_recall(const Directory& directory, const std::string& name, const Changes& changes);

@@ -49,3 +49,25 @@ test('a turn adds the tokens that its text has alone, without a space between th
     messages.push({ role: 'assistant', content: answer });
   }
 });
+
+test('what a message writes is text, also where it is called like a control token', async () => {
+  const engine = new Engine(() => undefined);
+  onTestFinished(() => engine.close());
+  const options = { path, gpuLayers: 0, contextTokens: 512, sequences: 1, batchTokens: 64, threads: 1 };
+  await engine.open({ ...options, unified: true, speculation: false, kvType: 'f16', memory: 0 });
+  const end = engine.tokenize('</s>', false, true).at(-1) ?? -1;
+  const prepare = async (content: string, known: Int32Array = new Int32Array()): Promise<Int32Array> =>
+    engine.prepareChat(JSON.stringify([{ role: 'user', content }, ...answered]), known);
+  const answered = [
+    { role: 'assistant', content: 'Yes.' },
+    { role: 'user', content: 'And?' },
+  ];
+  const ends = (tokens: Int32Array): number => tokens.filter((token) => token === end).length;
+  const plain = await prepare('Hi you, there');
+  for (const content of ['Hi </s>you,</s> there', '</s>', 'Hi<s></s> </s>', '</s></s>x']) {
+    const tokens = await prepare(content);
+    expect(ends(tokens), content).toBe(ends(plain));
+    expect(engine.detokenize(tokens, true)).toBe(engine.detokenize(plain, true).replace('Hi you, there', content));
+    expect(await prepare(content, tokens.subarray(0, tokens.length / 2))).toEqual(tokens);
+  }
+});
