@@ -23,15 +23,30 @@ static ggml_type kv_type_of(const std::string& name) {
 // With latent attention (MLA) V is computed from K.
 static bool keeps_values(const Model& model) { return model.architecture_int("attention.key_length_mla", 0) == 0; }
 
+static int head_width(const Model& model, const char* key) {
+    return model.architecture_int(key, llama_model_n_embd(model.get()) / std::max(1, llama_model_n_head(model.get())));
+}
+
 // Bytes of KV per token, summed over the layers: L · H_kv · (d_k + d_v) · bytes per value. Layers that keep less (sliding
 // windows, recurrent ones) count in full.
 static double kv_bytes(const Model& model, ggml_type type) {
     const llama_model* m = model.get();
-    const int width = llama_model_n_embd(m) / std::max(1, llama_model_n_head(m));
-    const int k = model.architecture_int("attention.key_length", width);
-    const int v = keeps_values(model) ? model.architecture_int("attention.value_length", width) : 0;
+    const int k = head_width(model, "attention.key_length");
+    const int v = keeps_values(model) ? head_width(model, "attention.value_length") : 0;
     const double per_value = static_cast<double>(ggml_type_size(type)) / static_cast<double>(ggml_blck_size(type));
     return static_cast<double>(llama_model_n_layer(m)) * std::max(1, llama_model_n_head_kv(m)) * (k + v) * per_value;
+}
+
+// Quantised values come in blocks, none of which belongs to two heads.
+static void check_kv_type(const Model& model, ggml_type type, const std::string& name) {
+    const auto block = static_cast<int>(ggml_blck_size(type));
+    for (const char* key : {"attention.key_length", "attention.value_length"}) {
+        const int width = head_width(model, key);
+        if (width % block == 0) continue;
+        throw Error("NOT_SUPPORTED", "kvType '" + name + "' takes blocks of " + std::to_string(block) +
+                                         " values, and this model's heads have " + std::to_string(width) +
+                                         ". Load it with kvType 'f16'.");
+    }
 }
 
 struct DeviceMemory {
@@ -80,6 +95,7 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
     : model_(model), batch_owner_(nullptr, nullptr), unified_(options.unified) {
     const ggml_type type = kv_type_of(options.kv_type);
     kv_bytes_per_token_ = kv_bytes(model, type);
+    check_kv_type(model, type, options.kv_type);
 
     llama_context_params params = llama_context_default_params();
     const DeviceMemory memory_there = memory_for_kv(model, options);
@@ -120,6 +136,7 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
     }
     if (!memory()) throw Error("NOT_SUPPORTED", "This model keeps no KV: it can't chat.");
     threads.attach(get());
+    draft_rows_ = std::min(draft_rows_, batch_tokens()); // fewer than asked for in a tiny pool
 
     batch_ = llama_batch_init(batch_tokens(), 0, 1);
     batch_owner_ = {&batch_, [](llama_batch* batch) { llama_batch_free(*batch); }};
