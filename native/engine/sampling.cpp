@@ -9,7 +9,8 @@
 
 namespace llama_sessions {
 
-static constexpr size_t penalty_window = 64; // tokens, llama.cpp's default
+static constexpr float least_temperature = 1e-6f; // logits divided by less overflow; 0 is greedy, and so is this
+static constexpr size_t penalty_window = 64;      // tokens, llama.cpp's default
 
 Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), options_(std::move(options)) {
     if (!options_.grammar.empty()) {
@@ -17,7 +18,7 @@ Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), o
         grammar_.reset(llama_sampler_init_grammar(model.vocab(), options_.grammar.c_str(), "root"));
         if (!grammar_) throw Error("GRAMMAR_INVALID", "The grammar is no valid GBNF with a rule `root`.");
     }
-    if (options_.temperature > 0) {
+    if (options_.temperature >= least_temperature) {
         chain_.reset(llama_sampler_chain_init(llama_sampler_chain_default_params()));
         const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain_.get(), sampler); };
         if (options_.top_k > 0) add(llama_sampler_init_top_k(options_.top_k));

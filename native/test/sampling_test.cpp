@@ -32,9 +32,13 @@ static SamplingOptions greedy_options() {
 static llama_token sample(Sampler& sampler, Logits logits) { return sampler.sample(logits.data()); }
 
 TEST(sampling_greedy_takes_the_best) {
-    Sampler sampler(recall(), greedy_options());
-    for (uint32_t seed = 0; seed < 50; seed++)
-        CHECK_EQ(sample(sampler, random_logits(seed)), argmax(random_logits(seed)));
+    for (const float temperature : {0.0f, 1e-40f, 1e-38f, 1e-30f, 1e-7f}) { // logits divided by these overflow
+        SamplingOptions options;
+        options.temperature = temperature;
+        Sampler sampler(recall(), options);
+        for (uint32_t seed = 0; seed < 50; seed++)
+            CHECK_EQ(sample(sampler, random_logits(seed)), argmax(random_logits(seed)));
+    }
 }
 
 TEST(sampling_top_k_1_takes_the_best) {
