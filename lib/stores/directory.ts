@@ -155,7 +155,7 @@ export class DirectoryStore implements SessionStore {
       const length = parts.reduce((sum, part) => sum + part.byteLength, 0);
       const { users, stored } = await this.#ledger.read((view) => getPage(view, hash));
       if (stored !== undefined) {
-        if (await this.#files.has(stored.file)) {
+        if (await this.#files.has(stored)) {
           if (durability !== 'none') await this.#files.sync(stored.file);
           this.#uses.note(hash, stored);
           return true;

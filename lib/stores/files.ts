@@ -101,13 +101,12 @@ export async function moveTo(from: string, to: string): Promise<void> {
   await retryBusy(() => rename(from, to));
 }
 
-/** Whether there is a file of that name. */
-export async function exists(path: string): Promise<boolean> {
+/** Bytes of a file, or undefined when it is not there. */
+export async function sizeOf(path: string): Promise<number | undefined> {
   try {
-    await stat(path);
-    return true;
+    return (await stat(path)).size;
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

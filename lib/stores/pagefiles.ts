@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { readdir } from '../disk.js';
 import { codeOf } from './failure.js';
-import { exists, makeFolder, moveTo, readWhole, remove, syncFile, syncFolder, writeFile } from './files.js';
+import { makeFolder, moveTo, readWhole, remove, sizeOf, syncFile, syncFolder, writeFile } from './files.js';
 import { nameOf, parseName, self, type ProcessName } from './process.js';
 
 const PAGE_FILE = /^[0-9a-f]{64}-[0-9a-f]{16}$/;
@@ -13,6 +13,12 @@ export interface Unfinished {
   /** What it will be called in pages/. */
   file: string;
   writer: ProcessName;
+}
+
+/** A file that is there. */
+interface Found {
+  path: string;
+  bytes: number;
 }
 
 /**
@@ -58,13 +64,13 @@ export class PageFiles {
   async read(file: string): Promise<Uint8Array | undefined> {
     const bytes = await readWhole(this.#path(file));
     if (bytes !== undefined) return bytes;
-    const path = await this.#find(file);
-    return path === undefined ? undefined : ((await readWhole(path)) ?? readWhole(this.#path(file)));
+    const found = await this.#find(file);
+    return found && ((await readWhole(found.path)) ?? readWhole(this.#path(file)));
   }
 
-  /** Whether it is in its place, or on the way there. */
-  async has(file: string): Promise<boolean> {
-    return (await this.#find(file)) !== undefined;
+  /** Whether it is in its place, or on the way there. A power failure may have taken its end: then it is not. */
+  async has({ file, bytes }: { file: string; bytes: number }): Promise<boolean> {
+    return (await this.#find(file))?.bytes === bytes;
   }
 
   /** Brings it to the disk. */
@@ -95,11 +101,12 @@ export class PageFiles {
   }
 
   /** In this order: a file that moves from tmp/ to pages/ meanwhile is seen in one of them. */
-  async #find(file: string): Promise<string | undefined> {
+  async #find(file: string): Promise<Found | undefined> {
     const path = this.#path(file);
-    if (await exists(path)) return path;
+    const inPlace = await look(path);
+    if (inPlace !== undefined) return inPlace;
     const unfinished = (await this.unfinished()).find((each) => each.file === file);
-    return unfinished?.path ?? ((await exists(path)) ? path : undefined);
+    return (unfinished && (await look(unfinished.path))) ?? look(path);
   }
 
   #path(file: string): string {
@@ -109,6 +116,11 @@ export class PageFiles {
   #temporary(file: string): string {
     return join(this.#unfinished, `${file}.${nameOf(self)}`);
   }
+}
+
+async function look(path: string): Promise<Found | undefined> {
+  const bytes = await sizeOf(path);
+  return bytes === undefined ? undefined : { path, bytes };
 }
 
 async function names(folder: string): Promise<string[]> {

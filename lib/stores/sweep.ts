@@ -47,16 +47,16 @@ async function sweepFiles(ledger: Ledger, files: PageFiles): Promise<number> {
   return swept;
 }
 
-/** Pages that the index names, but whose file a crash took, or somebody's hand. */
+/** Pages that the index names, but whose file a crash took, or its end, or somebody's hand. */
 async function dropLost(ledger: Ledger, files: PageFiles): Promise<void> {
   let from: string = tables.pages[0];
   for (;;) {
     const entries = await ledger.read((view) => view.range(from, tables.pages[1], ENTRIES));
     for (const [key, value] of entries) {
-      const file = readPage(value).stored?.file;
-      if (file !== undefined && !(await files.has(file))) {
-        await ledger.change((draft) => dropPage(draft, rest.page(key), file));
-      }
+      const { stored } = readPage(value);
+      if (stored === undefined || (await files.has(stored))) continue;
+      const dropped = await ledger.change((draft) => dropPage(draft, rest.page(key), stored.file));
+      if (dropped !== undefined) await files.remove([dropped]); // what is left of it
     }
     const last = entries.at(-1);
     if (last === undefined || entries.length < ENTRIES || ledger.isAbandoned) return;

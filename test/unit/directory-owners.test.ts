@@ -1,7 +1,7 @@
 /** What processes that ended leave behind: claims, files, pages without one. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
@@ -137,11 +137,14 @@ describe('a sweep', () => {
     await audit(bench.root);
   });
 
-  test('drops pages whose file is gone', async () => {
+  test.each([
+    ['gone', (path: string) => rm(path)],
+    ['cut off', (path: string) => truncate(path)],
+  ])('drops pages whose file is %s', async (_, damage) => {
     await bench.store.putRecord('a', bytes('x'), { expected: 0, pages: ['p', 'q'] });
     for (const key of ['p', 'q']) await bench.store.putPage(key, bytes(key));
-    const [gone = ''] = await files(join(bench.root, 'pages'));
-    await rm(gone);
+    const [damaged = ''] = await files(join(bench.root, 'pages'));
+    await damage(damaged);
     await bench.store.sweep();
     expect(bench.store.stats()).toMatchObject({ storedPages: 1, storedPageBytes: 1 });
     await audit(bench.root);

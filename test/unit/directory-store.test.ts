@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { OpenFile } from '../../lib/disk.js';
@@ -138,6 +138,18 @@ describe('a page that fails', () => {
     expect(await bench.store.getPage('p')).toEqual(Uint8Array.from(bytes('page')));
     await audit(bench.root);
   });
+
+  test.each(['none', 'always'] as const)(
+    'because its file is cut off is written again, durability %s',
+    async (durability) => {
+      await bench.store.putRecord('a', bytes('x'), { expected: 0, pages: ['p'] });
+      await bench.store.putPage('p', bytes('page'));
+      for (const path of await pageFiles()) await truncate(path, 2);
+      expect(await bench.store.putPage('p', bytes('page'), { durability })).toBe(true);
+      expect(await bench.store.getPage('p')).toEqual(Uint8Array.from(bytes('page')));
+      await audit(bench.root);
+    },
+  );
 
   test('short writes and short reads are gone on with', async () => {
     const handle = OpenFile.prototype;
