@@ -265,7 +265,7 @@ async function close(host: Host, conversation: Conversation): Promise<void> {
       if (host.residency.tiers.keepsPages) await host.residency.park(kv);
       host.residency.drop(kv);
     }
+    await host.release(id); // while it is open still: who resumes it waits, or would lose the claim that he has just got
     host.open.delete(id);
-    await host.release(id);
   }
 }

@@ -4,7 +4,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { DirectoryStore, MemoryStore } from '../../lib/index.js';
 import type { Model, Session, SessionStore } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
+import { gateBefore } from '../support/gate.js';
 import { folder, loadRecall, LONG, prefilling, promptOf, SHORT, speaking } from '../support/models.js';
+import { tick } from '../support/turns.js';
 
 describe('close() of a session', () => {
   let store: MemoryStore;
@@ -61,6 +63,33 @@ describe('close() of a session', () => {
     expect(again.state).toBe('idle');
     expect(again.messages).toHaveLength(2);
     await within('a turn', again.send('Hello', SHORT));
+  });
+
+  test('and resumeSession() before the store has let go of it: the claim is not lost', async () => {
+    const claimed = new Set<string>();
+    const claiming = Object.assign(new MemoryStore(), {
+      claim: (id: string) => Promise.resolve(void claimed.add(id)),
+      release: (id: string) => Promise.resolve(void claimed.delete(id)),
+    });
+    const releases = gateBefore(claiming, 'release');
+    const other = await loadRecall({ store: claiming });
+    const closed = await other.createSession({ id: 'two' });
+    releases.close();
+    const closing = closed.close();
+    await until('it is about to let go', () => releases.waiting === 1);
+    const resuming = other.resumeSession('two');
+    await tick();
+    releases.open();
+    const again = await within('resumeSession()', resuming);
+    await within('close()', closing);
+    expect([again.state, claimed.has('two')]).toEqual(['idle', true]);
+  });
+
+  test('although the store can not let go of it: it is closed', async () => {
+    const release = (): Promise<void> => Promise.reject(new Error('no'));
+    const other = await loadRecall({ store: Object.assign(new MemoryStore(), { release }) });
+    await within('close()', (await other.createSession({ id: 'two' })).close());
+    expect(other.stats().openSessions).toBe(0);
   });
 
   test('again, from a listener that hears of it: who resumes it has it', async () => {
