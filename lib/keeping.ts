@@ -149,7 +149,9 @@ export async function deleteExpired(host: Host, id: string): Promise<void> {
   await host.claim(id, false);
   try {
     const stored = await store.getRecord(id);
-    if (stored !== undefined && hasExpired(stored)) await store.deleteRecord(id, { expected: stored.version });
+    if (stored === undefined || !hasExpired(stored)) return;
+    await store.deleteRecord(id, { expected: stored.version });
+    forgetKv(host, stored.bytes);
   } finally {
     await host.release(id);
   }

@@ -85,9 +85,10 @@ export function exists(id: string): LlamaError {
 }
 
 /** What the store keeps, unless it has expired: then it goes now. */
-async function stored({ store }: Host, id: string): Promise<StoredRecord | undefined> {
-  const found = await store.getRecord(id);
+async function stored(host: Host, id: string): Promise<StoredRecord | undefined> {
+  const found = await host.store.getRecord(id);
   if (found === undefined || !hasExpired(found)) return found;
-  await store.deleteRecord(id, { expected: found.version });
+  await host.store.deleteRecord(id, { expected: found.version });
+  forgetKv(host, found.bytes);
   return undefined;
 }

@@ -152,6 +152,25 @@ test.each<[string, () => Promise<MemoryStore | DirectoryStore>]>([
   await expect.poll(left).toEqual(['extended', 'never', 'open']);
 });
 
+test.each(['is swept', 'is asked for'])(
+  'nothing of what was said stays in RAM when an expired session %s',
+  async (how) => {
+    const time = holdTime();
+    const model = await loadRecall({ store: new MemoryStore() });
+    const session = await model.createSession({ id: 'one', ttlMs: 5000, ...GREEDY });
+    await session.send('My name is Mosoba.');
+    await session.close();
+    expect(model.stats()['ramKvBytes']).toBeGreaterThan(0);
+    if (how === 'is swept') {
+      time.pass(MINUTE + 1000);
+    } else {
+      time.pass(6000);
+      expect(await refusal('resuming', () => model.resumeSession('one'))).toMatchObject(isGone);
+    }
+    await expect.poll(() => model.stats()['ramKvBytes']).toBe(0);
+  },
+);
+
 test('the sweep of one owner leaves alone what is open at another', async () => {
   const time = holdTime();
   const path = await folder();
