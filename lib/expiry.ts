@@ -44,6 +44,7 @@ export function expireIdle(host: Host, conversation: Conversation, remove: Remov
 
 /** Deletes sessions that the store keeps past their time. What can't be deleted now is found again by the next sweep. */
 export async function sweepExpired(host: Host, remove: Remover): Promise<void> {
+  if (!host.knowsOwners) return;
   const seen = new Set<string>();
   let left = 0; // that can't be deleted: they come first again
   for (;;) {

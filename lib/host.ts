@@ -141,6 +141,11 @@ export class Host {
     return this.#sharing().some((host) => host.open.has(id) || host.#moving.has(id));
   }
 
+  /** Whether the store can tell what other processes have open. If not, what has expired may be in use there. */
+  get knowsOwners(): boolean {
+    return this.store.claim !== undefined;
+  }
+
   /** Makes this store object the one that may write the session. Pair it with `release()`. @throws LlamaError SESSION_CONFLICT */
   async claim(id: string, takeOver: boolean): Promise<void> {
     this.#claimed.add(id);

@@ -31,7 +31,7 @@ export async function claimed(
 
 /** @throws LlamaError SESSION_EXISTS when the store has one of that id */
 export async function checkUnstored(host: Host, id: string): Promise<void> {
-  if ((await stored(host, id)) !== undefined) throw exists(id);
+  if ((await stored(host, id, true)) !== undefined) throw exists(id);
 }
 
 /** The one that the store keeps, which may use the KV there. @throws as `readStored()` */
@@ -43,7 +43,7 @@ export async function resumed(host: Host, id: string, options: ResumeOptions | u
 
 /** @throws TypeError; LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, STORE_FAILED */
 export async function readStored(host: Host, id: string, options: ResumeOptions | undefined): Promise<Conversation> {
-  const found = await stored(host, id);
+  const found = await stored(host, id, false);
   if (found === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
   const conversation = Conversation.fromRecord({ ...decodeRecord(found.bytes), id }, host.fingerprint);
   conversation.version = found.version;
@@ -57,7 +57,7 @@ export async function readStored(host: Host, id: string, options: ResumeOptions 
  * @throws LlamaError SESSION_EXISTS, SESSION_CONFLICT, STORE_FAILED; nothing was replaced then
  */
 export async function imported(host: Host, id: string, file: OpenExport, replace: boolean): Promise<Conversation> {
-  const before = await stored(host, id);
+  const before = await stored(host, id, true);
   if (before !== undefined && !replace) throw exists(id);
   const record = { ...file.record, id, modifiedAt: Date.now() };
   const conversation = Conversation.fromRecord(record, host.fingerprint);
@@ -84,11 +84,14 @@ export function exists(id: string): LlamaError {
   return new LlamaError('SESSION_EXISTS', `A session '${id}' exists already; resume it, or choose another id.`);
 }
 
-/** What the store keeps, unless it has expired: then it goes now. */
-async function stored(host: Host, id: string): Promise<StoredRecord | undefined> {
+/**
+ * What the store keeps, unless it has expired: then it goes now. Where another process may have it open, as nobody can tell, it goes
+ * only when something else is to have its id.
+ */
+async function stored(host: Host, id: string, isWanted: boolean): Promise<StoredRecord | undefined> {
   const found = await host.store.getRecord(id);
   if (found === undefined || !hasExpired(found)) return found;
-  await host.store.deleteRecord(id, { expected: found.version });
+  if (isWanted || host.knowsOwners) await host.store.deleteRecord(id, { expected: found.version });
   forgetKv(host, found.bytes);
   return undefined;
 }

@@ -94,6 +94,15 @@ export class MemoryStore implements SessionStore {
     return Promise.resolve(expired.slice(0, limit).map(({ id }) => id));
   }
 
+  /** Nobody else has this store: whoever asks may write. */
+  claim(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  release(): Promise<void> {
+    return Promise.resolve();
+  }
+
   getPage(key: string): Promise<Uint8Array | undefined> {
     const page = this.#pages.get(key);
     if (page === undefined) return Promise.resolve(undefined);

@@ -93,7 +93,10 @@ export interface SessionStore {
    */
   listRecords(filter?: RecordFilter): AsyncIterable<ListedRecord>;
 
-  /** Ids of records whose `expiresAt` is not after `now`, the longest expired first, at most `limit`. */
+  /**
+   * Ids of records whose `expiresAt` is not after `now`, the longest expired first, at most `limit`. Needs `claim`: without it nobody
+   * can tell whether another process has a session open, whose turn may outlast its time; what has expired is not deleted then.
+   */
   listExpired?(now: number, limit: number): Promise<string[]>;
 
   /**

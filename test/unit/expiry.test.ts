@@ -26,7 +26,7 @@ afterEach(() => void vi.useRealTimers());
 
 const hostOf = (store: object): Host =>
   new Host({ residency: {}, store } as unknown as ConstructorParameters<typeof Host>[0]);
-const host = (store: object = {}): Host => hostOf({ ...store });
+const host = (store: object = {}): Host => hostOf({ claim: () => Promise.resolve(), ...store });
 
 /** A session, and what its listeners heard: `expiring MS` before its time, `expired`, `error MESSAGE`. */
 function listening(ttlMs?: number): { conversation: Conversation; heard: string[]; look: () => void } {
@@ -228,6 +228,11 @@ describe('sessions that are stored', () => {
       },
     });
     expect(removed).toEqual(['stored a']);
+  });
+
+  test('are left alone where nobody can tell who has them open', async () => {
+    await sweepExpired(hostOf(expired('a', 'b')), remove);
+    expect(removed).toEqual([]);
   });
 
   test('a store that can not tell, or fails, has none', async () => {
