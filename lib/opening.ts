@@ -4,7 +4,7 @@ import { LlamaError } from './errors.js';
 import { hasExpired } from './expiry.js';
 import type { OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
-import { forgetKv, isNewest, keepRecord, takeKv } from './keeping.js';
+import { forgetKv, isConflict, isNewest, keepRecord, takeKv } from './keeping.js';
 import { decodeRecord } from './record.js';
 import type { StoredRecord } from './stores/store.js';
 import type { ResumeOptions } from './types.js';
@@ -36,14 +36,24 @@ export async function checkUnstored(host: Host, id: string): Promise<void> {
 
 /** The one that the store keeps, which may use the KV there. @throws as `readStored()` */
 export async function resumed(host: Host, id: string, options: ResumeOptions | undefined): Promise<Conversation> {
-  const conversation = await readStored(host, id, options);
+  const takenOver = options?.takeOver === true;
+  const conversation = await readStored(host, id, options, takenOver);
+  if (takenOver && hasExpired(conversation)) conversation.modifiedAt = Date.now(); // it was in use until now
   host.residency.presume(conversation.kv, conversation.usableTokens);
   return conversation;
 }
 
-/** @throws TypeError; LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, STORE_FAILED */
-export async function readStored(host: Host, id: string, options: ResumeOptions | undefined): Promise<Conversation> {
-  const found = await stored(host, id, false);
+/**
+ * @param takenOver from who has it open: its record may say that its time is over
+ * @throws TypeError; LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, STORE_FAILED
+ */
+export async function readStored(
+  host: Host,
+  id: string,
+  options: ResumeOptions | undefined,
+  takenOver: boolean = false,
+): Promise<Conversation> {
+  const found = takenOver ? await host.store.getRecord(id) : await stored(host, id, false);
   if (found === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
   const conversation = Conversation.fromRecord({ ...decodeRecord(found.bytes), id }, host.fingerprint);
   conversation.version = found.version;
@@ -91,7 +101,12 @@ export function exists(id: string): LlamaError {
 async function stored(host: Host, id: string, isWanted: boolean): Promise<StoredRecord | undefined> {
   const found = await host.store.getRecord(id);
   if (found === undefined || !hasExpired(found)) return found;
-  if (isWanted || host.knowsOwners) await host.store.deleteRecord(id, { expected: found.version });
+  try {
+    if (isWanted || host.knowsOwners) await host.store.deleteRecord(id, { expected: found.version });
+  } catch (error) {
+    if (!isConflict(error)) throw error;
+    return host.store.getRecord(id); // in use: it ends where it is open
+  }
   forgetKv(host, found.bytes);
   return undefined;
 }

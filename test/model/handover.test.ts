@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
 import { gateBefore } from '../support/gate.js';
-import { folder, loadRecall, says } from '../support/models.js';
+import { folder, loadRecall, says, speaking } from '../support/models.js';
 import { holdTime } from '../support/time.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
@@ -51,6 +51,31 @@ describe('two processes, as it were, with a store object each', () => {
     time.pass(11_000);
     await until('it has ended here', () => mine.state === 'closed');
     expect(await says(theirs, 'What is my name?')).toBe('Your name is Mosoba.');
+  });
+
+  test('nor is it deleted when it is taken over in a turn that outlasts its time: it lives on', async () => {
+    const time = holdTime();
+    there = await loadRecall({ store: path }); // which looks after its sessions by that time
+    await open({ ttlMs: 10_000 });
+    const { turn } = await speaking(here, mine);
+    time.pass(11_000);
+    expect(await refusal('resuming', () => there.resumeSession('ann'))).toMatchObject(isTaken);
+    const theirs = await there.resumeSession('ann', { takeOver: true });
+    time.pass(9000);
+    await theirs.park();
+    expect(await says(theirs, 'What is my name?')).toBe('Your name is Mosoba.');
+    turn.cancel();
+    expect(await refusal('the turn', () => turn)).toMatchObject(isTaken);
+  });
+
+  test('who would take over what has expired, and nobody has open, finds nothing', async () => {
+    const time = holdTime();
+    await open({ ttlMs: 10_000 });
+    await mine.close();
+    time.pass(11_000);
+    const taking = there.resumeSession('ann', { takeOver: true });
+    expect(await refusal('taking over', () => taking)).toMatchObject(isGone);
+    expect((await here.createSession({ id: 'ann' })).state).toBe('idle');
   });
 
   test('an import that would replace what another process has open is refused, and nothing has changed', async () => {
