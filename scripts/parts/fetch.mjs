@@ -1,11 +1,10 @@
 // What vendor/ is made of, on its way there.
 import fs from 'node:fs';
 import { inRoot } from './files.mjs';
-import { alive } from './lock.mjs';
 import { Failure, npm, run } from './process.mjs';
 
 /**
- * Work on what is fetched happens in a folder beside the real one, which is swapped in at the very end.
+ * Work on what is fetched happens in a folder beside the real one, which is swapped in at the very end. Under the lock only.
  * @template Result
  * @param {(scratch: string) => Promise<Result>} work
  */
@@ -20,12 +19,10 @@ export async function inScratch(work) {
   }
 }
 
-/** What interrupted fetches left behind. */
+/** What interrupted fetches left behind; nobody else fetches while we have the lock. */
 function removeLeftovers() {
-  for (const name of fs.readdirSync(inRoot('vendor'))) {
-    const pid = /^\.fetch-(\d+)$/.exec(name)?.[1];
-    if (pid && !alive(Number(pid))) fs.rmSync(inRoot('vendor', name), { recursive: true, force: true });
-  }
+  const leftovers = fs.readdirSync(inRoot('vendor')).filter((name) => /^\.fetch-\d+$/.test(name));
+  for (const name of leftovers) fs.rmSync(inRoot('vendor', name), { recursive: true, force: true });
 }
 
 /**

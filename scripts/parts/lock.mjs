@@ -90,7 +90,7 @@ function startOf(pid) {
   }
 }
 
-export function alive(pid) {
+function alive(pid) {
   try {
     process.kill(pid, 0);
     return true;
