@@ -10,9 +10,7 @@ await entry(import.meta, async () => {
   // Set while npm packs a git dependency: only the files are wanted there, and the addon would be thrown away.
   if (process.env._PACOTE_NO_PREPARE_ !== undefined) return;
   const isClone = fs.existsSync(inRoot('lib'));
-  // npm 12 refuses options it does not know, so there is a variable of our own beside --build-from-source.
-  const forced = process.env.npm_config_build_from_source || process.env.LLAMA_SESSIONS_BUILD_FROM_SOURCE;
-  const present = isClone || forced ? null : await usableBinary();
+  const present = isClone || isForced(process.env) ? null : await usableBinary();
   if (present) {
     console.log(`llama-sessions: ${shown(present)} loads here; nothing to build.`);
     return;
@@ -28,6 +26,15 @@ await entry(import.meta, async () => {
   const failure = await loadFailure(product);
   if (failure) throw new Failure(`${shown(product)} was built but does not load:\n${failure}`);
 });
+
+/**
+ * Whether a build is asked for, whatever binary is there. --build-from-source may name the packages it is meant for. npm 12
+ * refuses options it does not know, so there is a variable of our own beside it.
+ */
+export function isForced({ npm_config_build_from_source = '', LLAMA_SESSIONS_BUILD_FROM_SOURCE = '' }) {
+  const words = `${npm_config_build_from_source},${LLAMA_SESSIONS_BUILD_FROM_SOURCE}`.toLowerCase().split(/[\s,]+/);
+  return ['1', 'true', 'llama-sessions'].some((word) => words.includes(word));
+}
 
 async function usableBinary() {
   let file;
