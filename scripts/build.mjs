@@ -12,7 +12,7 @@ import { locked } from './parts/lock.mjs';
 import { cleanEnv, entry, Failure, run } from './parts/process.mjs';
 import { duration, progress } from './parts/progress.mjs';
 import { arePacked, unpackSources } from './parts/sources.mjs';
-import { requireTools } from './parts/tools.mjs';
+import { namedCompilers, requireTools } from './parts/tools.mjs';
 import { vendor } from './vendor.mjs';
 
 export const product = inRoot('build/Release/llama_sessions.node');
@@ -82,8 +82,7 @@ async function cmakeJs({ config, out }) {
     arch: process.env.npm_config_arch,
     parallel: jobs(),
     ...(process.env.CMAKE_GENERATOR && { generator: process.env.CMAKE_GENERATOR }),
-    // Only with both set does cmake-js look no further for a compiler of its own choice.
-    ...(process.env.CC && process.env.CXX && { cCompilerPath: process.env.CC, cppCompilerPath: process.env.CXX }),
+    ...namedCompilers(),
   });
 }
 

@@ -7,8 +7,8 @@ const tools = {
   git: { name: 'git', found: () => answers('git') },
   cmake: { name: 'CMake 3.19 or newer', found: cmakeIsNew },
   compiler: {
-    name: 'a C++17 compiler',
-    found: () => process.platform === 'win32' || onPath('g++') || onPath('clang++'),
+    name: 'a C++17 compiler (g++ or clang++ on PATH, or another one that CC and CXX name)',
+    found: () => process.platform === 'win32' || namedCompilers() !== null || onPath('g++') || onPath('clang++'),
   },
   make: { name: 'make or ninja', found: () => process.platform === 'win32' || onPath('ninja') || onPath('make') },
 };
@@ -35,6 +35,12 @@ const installers = [
     make: 'Ninja-build.Ninja',
   },
 ];
+
+/** Those of the environment. Null unless it names both: with one alone cmake-js still wants g++ or clang++ on PATH. */
+export function namedCompilers() {
+  const { CC, CXX } = process.env;
+  return CC && CXX ? { cCompilerPath: CC, cppCompilerPath: CXX } : null;
+}
 
 /** @param {...('git' | 'cmake' | 'compiler' | 'make')} wanted */
 export async function requireTools(...wanted) {
