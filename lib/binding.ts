@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { LlamaError } from './errors.js';
+import { LlamaError, messageOf } from './errors.js';
 import type { Addon } from './native.js';
 
 const require = createRequire(import.meta.url);
@@ -48,7 +48,7 @@ function load(): Addon {
   try {
     native = require(addonFile()) as Addon;
   } catch (cause) {
-    throw notFound(cause instanceof Error ? cause.message : String(cause), cause);
+    throw notFound(messageOf(cause), cause);
   }
   const version = (native as Partial<Addon>).version ?? 'unknown'; // older ones have none
   if (version === packageVersion()) return native;

@@ -1,3 +1,5 @@
+import { types } from 'node:util';
+
 /**
  * Everything operational that fails carries one of these codes. A code keeps its meaning within a major version, its
  * message does not: compare codes. Wrong use of the API is a plain `TypeError` or `RangeError` and has no code.
@@ -121,10 +123,19 @@ export class AbortError extends LlamaError {
  */
 export function fromNative(error: unknown): Error {
   if (error instanceof LlamaError) return error;
-  if (!(error instanceof Error))
-    return new LlamaError('INTERNAL', `The addon threw ${String(error)}.`, { cause: error });
+  if (!isError(error)) return new LlamaError('INTERNAL', `The addon threw ${String(error)}.`, { cause: error });
   const code: unknown = (error as { code?: unknown }).code;
   return new LlamaError(isErrorCode(code) ? code : 'INTERNAL', error.message, { cause: error });
+}
+
+/** What an error says, or anything else that was thrown. */
+export function messageOf(error: unknown): string {
+  return isError(error) ? error.message : String(error);
+}
+
+/** Of any realm: the addon's errors and Node's are those of another one where vm or jest made ours. */
+function isError(error: unknown): error is Error {
+  return types.isNativeError(error) || error instanceof Error; // a DOMException is only the latter
 }
 
 function isErrorCode(code: unknown): code is ErrorCode {

@@ -3,6 +3,7 @@ import { cpus, freemem, release } from 'node:os';
 import { relative } from 'node:path';
 import { gpuPackageNames, loadBackends, systemInfo, type GpuPackage } from './backends.js';
 import { addon, addonFile, packageRoot, packageVersion } from './binding.js';
+import { messageOf } from './errors.js';
 import type { SystemInfo } from './native.js';
 import { memoryBytes, physicalCores } from './threads.js';
 
@@ -55,7 +56,7 @@ export async function outerFacts(): Promise<Facts> {
   try {
     facts.addon = relative(packageRoot, addonFile());
   } catch (error) {
-    facts.failure = error instanceof Error ? error.message : String(error);
+    facts.failure = messageOf(error);
   }
   return facts;
 }
@@ -69,7 +70,7 @@ export async function allFacts(): Promise<Facts> {
     facts.gpuPackages = await loadBackends();
     facts.computes = await systemInfo();
   } catch (error) {
-    facts.failure = error instanceof Error ? error.message : String(error);
+    facts.failure = messageOf(error);
   }
   return facts;
 }

@@ -1,5 +1,5 @@
 import { date, demand, integer, options, refusal, text, type Shape } from './checks.js';
-import { LlamaError } from './errors.js';
+import { LlamaError, messageOf } from './errors.js';
 import { checkMessages } from './messages.js';
 import type { SessionSettings } from './options.js';
 import { seal, tokenBytes, tokensFrom, unseal } from './sealed.js';
@@ -62,7 +62,7 @@ export function decodeRecord(bytes: Uint8Array): SessionRecord {
   try {
     return parse(body);
   } catch (error) {
-    throw corrupt(error instanceof Error ? error.message : String(error), error);
+    throw corrupt(messageOf(error), error);
   }
 }
 

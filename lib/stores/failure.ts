@@ -1,4 +1,4 @@
-import { LlamaError } from '../errors.js';
+import { LlamaError, messageOf } from '../errors.js';
 
 /** The `code` of a Node error, or undefined. */
 export function codeOf(error: unknown): string | undefined {
@@ -38,7 +38,7 @@ export function directoryLost(): Error {
 export function storeFailure(doing: string, path: string, error: unknown): LlamaError {
   if (error instanceof LlamaError) return error;
   const code = codeOf(error);
-  const why = REMEDIES[code ?? ''] ?? `${error instanceof Error ? error.message : String(error)}; see \`cause\``;
+  const why = REMEDIES[code ?? ''] ?? `${messageOf(error)}; see \`cause\``;
   return new LlamaError(
     'STORE_FAILED',
     `Could not ${doing} in ${path}: ${why}${code === undefined ? '' : ` (${code})`}.`,

@@ -1,4 +1,4 @@
-import { LlamaError } from '../errors.js';
+import { LlamaError, messageOf } from '../errors.js';
 import type { SessionStore } from './store.js';
 
 /** What a method was to do, as in 'The store could not …'. */
@@ -65,6 +65,5 @@ function figures(store: SessionStore): Record<string, number> {
 
 function failure(doing: string, cause: unknown): LlamaError {
   if (cause instanceof LlamaError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new LlamaError('STORE_FAILED', `The store could not ${doing}: ${why}.`, { cause });
+  return new LlamaError('STORE_FAILED', `The store could not ${doing}: ${messageOf(cause)}.`, { cause });
 }

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import { AbortError, fromNative, LlamaError } from '../../lib/errors.js';
+import { AbortError, fromNative, LlamaError, messageOf } from '../../lib/errors.js';
 
 test('a LlamaError has a name, a code and a cause', () => {
   const cause = new Error('below');
@@ -44,6 +45,22 @@ test.each([
   ['the name of an inherited property', Object.assign(new Error('what'), { code: 'toString' })],
 ])('%s becomes INTERNAL', (_, native) => {
   expect(fromNative(native)).toMatchObject({ code: 'INTERNAL', message: 'what', cause: native });
+});
+
+test('a native error keeps its code where vm or jest gave us a realm of our own', () => {
+  const native: unknown = runInNewContext("Object.assign(new Error('No room.'), { code: 'CONTEXT_FULL' })");
+  expect(native).not.toBeInstanceOf(Error);
+  expect(fromNative(native)).toMatchObject({ code: 'CONTEXT_FULL', message: 'No room.', cause: native });
+});
+
+test.each<[unknown, string]>([
+  [new RangeError('too far'), 'too far'],
+  [runInNewContext("new RangeError('too far')"), 'too far'],
+  [new DOMException('too late', 'TimeoutError'), 'too late'],
+  ['text', 'text'],
+  [undefined, 'undefined'],
+])('what %s says is "%s"', (thrown, said) => {
+  expect(messageOf(thrown)).toBe(said);
 });
 
 test('what is no error becomes INTERNAL, what is a LlamaError stays itself', () => {
