@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { types } from 'node:util';
 import { LlamaError } from '../errors.js';
 import { Claims } from './claims.js';
 import { codeOf, storeFailure } from './failure.js';
@@ -151,7 +152,7 @@ export class DirectoryStore implements SessionStore {
   ): Promise<boolean> {
     return this.#call('write a KV page', async () => {
       const hash = pageHash(key);
-      const parts = bytes instanceof Uint8Array ? [bytes] : bytes;
+      const parts = types.isUint8Array(bytes) ? [bytes] : bytes;
       const length = parts.reduce((sum, part) => sum + part.byteLength, 0);
       const { users, stored } = await this.#ledger.read((view) => getPage(view, hash));
       if (stored !== undefined) {

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { checkStoreOptions, conflict } from './rules.js';
 import type {
   DeleteRecordOptions,
@@ -113,7 +114,7 @@ export class MemoryStore implements SessionStore {
 
   putPage(key: string, bytes: Uint8Array | readonly Uint8Array[]): Promise<boolean> {
     if (this.#pages.has(key)) return Promise.resolve(true);
-    const page = join(bytes instanceof Uint8Array ? [bytes] : bytes);
+    const page = join(types.isUint8Array(bytes) ? [bytes] : bytes);
     if (!this.#users.has(key) || page.byteLength > this.#pageBytes) return Promise.resolve(false);
     this.#pages.set(key, page);
     this.#storedBytes += page.byteLength;

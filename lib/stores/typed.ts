@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { LlamaError, messageOf } from '../errors.js';
 import type { SessionStore } from './store.js';
 
@@ -56,7 +57,7 @@ function figures(store: SessionStore): Record<string, number> {
   try {
     const given: unknown = store.stats?.() ?? {};
     // It should not be asynchronous; if it is, its failure must not end the process.
-    if (given instanceof Promise) given.catch(() => undefined);
+    if (types.isPromise(given)) given.catch(() => undefined);
     return Object.fromEntries(Object.entries(given as object).filter(([, value]) => typeof value === 'number'));
   } catch {
     return {};

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { MemoryStore } from '../../lib/stores/memory.js';
@@ -71,6 +72,19 @@ describe('what a constructor refuses', () => {
   });
 });
 
+test.each([
+  ['MemoryStore', () => Promise.resolve(new MemoryStore())],
+  ['DirectoryStore', directory.open],
+])('%s takes a page that is of another realm, as in vm and jest', async (_, open) => {
+  const store = await open();
+  const page = runInNewContext('new Uint8Array([1, 2, 3])') as Uint8Array;
+  await store.putRecord('a', new Uint8Array(1), { expected: 0, pages: ['p'] });
+  expect(await store.putPage('p', page)).toBe(true);
+  expect([...((await store.getPage('p')) ?? [])]).toEqual([1, 2, 3]);
+  await store.close();
+  await directory.clean();
+});
+
 describe('figures of a store that somebody wrote', () => {
   const given = (stats: unknown): Record<string, number> | undefined =>
     typedStore(Object.assign(new MemoryStore(), { stats })).stats?.();
@@ -97,6 +111,11 @@ describe('figures of a store that somebody wrote', () => {
   test('that fail later are none, and it is nobody’s failure', async () => {
     expect(given(() => Promise.reject(new Error('late')))).toEqual({});
     // An unhandled rejection fails the run.
+    await new Promise(setImmediate);
+  });
+
+  test('that fail later in another realm are none either', async () => {
+    expect(given(() => runInNewContext("Promise.reject(new Error('late'))") as unknown)).toEqual({});
     await new Promise(setImmediate);
   });
 
