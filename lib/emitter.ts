@@ -1,3 +1,5 @@
+import { warnOf } from './errors.js';
+
 /** Listeners by event. One that throws disturbs neither the session nor the other listeners: Node prints a warning. */
 export class Emitter<Events> {
   readonly #listeners = new Map<keyof Events, Set<(payload: never) => void>>();
@@ -17,7 +19,7 @@ export class Emitter<Events> {
       try {
         (listener as (payload: Events[E]) => void)(payload);
       } catch (error) {
-        process.emitWarning(error instanceof Error ? error : new Error(String(error)));
+        warnOf(error);
       }
     }
   }

@@ -1,4 +1,4 @@
-import { types } from 'node:util';
+import { inspect, types } from 'node:util';
 
 /**
  * Everything operational that fails carries one of these codes. A code keeps its meaning within a major version, its
@@ -131,6 +131,11 @@ export function fromNative(error: unknown): Error {
 /** What an error says, or anything else that was thrown. */
 export function messageOf(error: unknown): string {
   return isError(error) ? error.message : String(error);
+}
+
+/** Node prints what a user's function threw. As text: it refuses an error that is not of its own realm. */
+export function warnOf(error: unknown): void {
+  process.emitWarning(inspect(error, { customInspect: false }));
 }
 
 /** Of any realm: the addon's errors and Node's are those of another one where vm or jest made ours. */

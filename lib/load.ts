@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { loadBackends } from './backends.js';
 import { addon } from './binding.js';
 import { Engine } from './engine.js';
-import { AbortError, fromNative } from './errors.js';
+import { AbortError, fromNative, warnOf } from './errors.js';
 import { fingerprintModel } from './fingerprint.js';
 import { Host } from './host.js';
 import { Model } from './model.js';
@@ -142,7 +142,7 @@ function quiet(onProgress: ((fraction: number) => void) | undefined): (fraction:
     try {
       onProgress?.(fraction);
     } catch (error) {
-      process.emitWarning(error instanceof Error ? error : new Error(String(error)));
+      warnOf(error);
     }
   };
 }
