@@ -5,8 +5,9 @@
 
 namespace llama_sessions {
 
-// Throws GRAMMAR_INVALID for what the parser would not survive: `{3,1}` takes all memory, deep nesting and very long
-// grammars the stack. Everything else about a grammar is the parser's to say.
+// Throws GRAMMAR_INVALID for what llama.cpp would not survive: `{3,1}` takes all memory, and so do rules that begin
+// with themselves; deep nesting and very long grammars take the stack. Everything else about a grammar is its parser's
+// to say.
 void check_grammar(const std::string& grammar);
 
 } // namespace llama_sessions

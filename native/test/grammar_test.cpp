@@ -1,5 +1,6 @@
 // What llama.cpp's parser of grammars would take the process down with.
 #include "check.h"
+#include "error.h"
 #include "grammar.h"
 
 using namespace llama_sessions;
@@ -42,4 +43,85 @@ TEST(grammar_of_broken_text_is_refused) {
     CHECK(refused("root ::= \"a\" \xC3"));
     CHECK(refused(std::string("root ::= \"a\"\0 junk", 19)));
     CHECK(!refused("root ::= \"\xC3\xA4\xE2\x82\xAC\" # \xF0\x9F\x99\x82"));
+}
+
+// Other rules that may be empty, though no alternative of them is written so.
+static const std::string ends = "\nnum ::= [0-9]+\nws ::= [ \\t\\n]*\nmaybe ::= ws ws\n";
+
+static void check_refused(bool expected, const std::string& grammar) {
+    if (refused(grammar) != expected) throw std::runtime_error((expected ? "accepted: " : "refused: ") + grammar);
+}
+
+TEST(grammar_that_may_begin_with_itself_is_refused) {
+    for (const char* rules : {
+             "root ::= ws root ws \"+\" ws num | num",
+             "root ::= sum\nsum ::= maybe sum \"+\" | num",
+             "root ::= num\nunused ::= unused \"+\" | num",
+             "root ::= (ws num | ws (\"-\"? root)) \"+\"",
+             "root ::= \"x\" a\na ::= ws b \"a\"\nb ::= num | [b]{0,3} c \"b\"\nc ::= \"c\" | a",
+             "root ::= ws* ws+ ws{2} ws{3,} ws{0,2} root \".\"",
+             "root ::= (root num)? num",
+             "root ::= (ws root)* num",
+             "root ::= (ws root){0,2} num",
+             "root ::= (ws root){2} num",
+             "root ::= ws root{2}",
+             "root ::= \"\" [] [^] root num",
+             "root ::= (\n  # why not\n  ws | num\n) root num",
+             "root ::= num\r\nsum ::=\n  num | # or\n  ws sum \"+\" # itself\r",
+             "root ::= ws root ws",
+         }) {
+        check_refused(true, rules + ends);
+    }
+    const std::string hidden = "root ::= ws sum\nsum ::= ws sum \"+\" num | num" + ends;
+    try {
+        check_grammar(hidden);
+    } catch (const Error& error) {
+        CHECK(std::string(error.what()).find("a rule `sum` that may begin with itself") != std::string::npos);
+    }
+}
+
+TEST(grammar_that_begins_with_something_else_is_not_refused) {
+    for (const char* rules : {
+             "root ::= ws num ws root | num",
+             "root ::= num (ws \"+\" ws num)*",
+             "root ::= \"(\" ws root ws \")\" | num",
+             "root ::= . root | <|im_end|> root | <[5]> root num | !<[6]> root num | [^a] root num | \"\\\"\" root num",
+             // What follows nothing is not kept: llama.cpp comes to the same place again, and knows it.
+             "root ::= ws* num",
+             "root ::= ((\"a\"?)* maybe)* num",
+             "root ::= lines\nlines ::= ws lines | num",
+             "root ::= (ws | num)+ (maybe){2,5} ((maybe)*)?",
+             "root ::= num{0} \"a\" root{0,0}",
+             // Nothing of these is a rule that begins with another.
+             "root ::= \"ws root num\" # ws root num\n# ws root num",
+             "root ::= [\\]ws] root num",
+             "root ::= <ws> root num",
+             "root ::= root num\nroot ::= num", // the last one counts
+             "root ::= nowhere num",
+             // Those that the parser refuses.
+             "root ::= ws root num )",
+             "root ::= ws root num | (",
+             "root ::= ws root num \"",
+             "root ::= ws root num !",
+             "root ::= * ws root num",
+             "root ::= (ws root num",
+             "root ::= num\n| ws root num",
+             "root = ws root num",
+             "root ::= ws root num & num",
+             "root ::= num{2001} ws root num",
+             "= ws",
+         }) {
+        check_refused(false, rules + ends);
+    }
+}
+
+TEST(grammar_of_many_rules_is_read_in_time) {
+    std::string long_one = "root ::= a\n";
+    for (int i = 0; i < 5000; i++)
+        long_one += "a" + std::to_string(i) + " ::= ws a" + std::to_string(i + 1) + " \"b\"\n";
+    check_refused(false, long_one + "a5000 ::= ws\nws ::= [ ]*\na ::= \"a\"");
+    check_refused(true, long_one + "a5000 ::= a0\nws ::= [ ]*\na ::= \"a\"");
+    check_refused(false, "root ::= " + repeat("\"a\"{2}{0,2}", 20000));
+    check_refused(false, "root ::= \"a\"" + repeat("{2}", 80000));
+    check_refused(false, "root ::= " + repeat("(()?)*", 40000));
 }
