@@ -6,8 +6,8 @@
 
 namespace llama_sessions {
 
-// Rules that call each other nest too, and each takes some bytes of text. A grammar made from a large JSON schema has tens
-// of kilobytes; 100,000 rules in 2 MB end the process.
+// A grammar made from a large JSON schema has tens of kilobytes; whatever reads one needs time and memory by its
+// length.
 static constexpr size_t most_bytes = 256 * 1024;
 static constexpr int most_nesting = 200; // the parser calls itself for each parenthesis
 
