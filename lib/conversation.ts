@@ -4,7 +4,7 @@ import { resolveResumeOptions, type ResolvedSessionOptions, type SessionSettings
 import { systemMessages } from './overflow.js';
 import type { SessionRecord } from './record.js';
 import { SessionKv } from './residency.js';
-import { NO_TOKENS } from './tokens.js';
+import { isToken, NO_TOKENS } from './tokens.js';
 import type { Message, ResumeOptions, SessionEvents } from './types.js';
 
 /** A turn in the making. */
@@ -74,15 +74,15 @@ export class Conversation {
     this.kv.rank = rank(options.settings);
   }
 
-  /** The conversation that a record keeps. Tokens of another model mean nothing to this one. */
-  static fromRecord(record: SessionRecord, fingerprint: string): Conversation {
+  /** The conversation that a record keeps. Tokens of another model mean nothing to this one, nor do those that none has. */
+  static fromRecord(record: SessionRecord, fingerprint: string, vocabularySize: number): Conversation {
     const { id, settings, metadata } = record;
     const conversation = new Conversation(
       { id, settings, metadata: { ...metadata }, messages: [...record.messages] },
       record.createdAt,
     );
     conversation.modifiedAt = record.modifiedAt;
-    if (record.fingerprint === fingerprint) {
+    if (record.fingerprint === fingerprint && record.tokens.every((token) => isToken(token, vocabularySize))) {
       conversation.tokens = record.tokens;
       conversation.kvTokens = record.kvTokens;
     }

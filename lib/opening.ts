@@ -5,7 +5,7 @@ import { hasExpired } from './expiry.js';
 import type { OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { forgetKv, isConflict, isNewest, keepRecord, takeKv } from './keeping.js';
-import { decodeRecord } from './record.js';
+import { decodeRecord, type SessionRecord } from './record.js';
 import type { StoredRecord } from './stores/store.js';
 import type { ResumeOptions } from './types.js';
 
@@ -55,7 +55,7 @@ export async function readStored(
 ): Promise<Conversation> {
   const found = takenOver ? await host.store.getRecord(id) : await stored(host, id, false);
   if (found === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
-  const conversation = Conversation.fromRecord({ ...decodeRecord(found.bytes), id }, host.fingerprint);
+  const conversation = fromRecord(host, { ...decodeRecord(found.bytes), id });
   conversation.version = found.version;
   conversation.reconfigure(options);
   return conversation;
@@ -70,13 +70,17 @@ export async function imported(host: Host, id: string, file: OpenExport, replace
   const before = await stored(host, id, true);
   if (before !== undefined && !replace) throw exists(id);
   const record = { ...file.record, id, modifiedAt: Date.now() };
-  const conversation = Conversation.fromRecord(record, host.fingerprint);
+  const conversation = fromRecord(host, record);
   conversation.version = before?.version ?? 0;
   conversation.dirty = true;
   await keepRecord(host, conversation);
   if (before !== undefined) forgetKv(host, before.bytes);
   await takeKv(host, conversation, file);
   return conversation;
+}
+
+function fromRecord({ fingerprint, info }: Host, record: SessionRecord): Conversation {
+  return Conversation.fromRecord(record, fingerprint, info.vocabularySize);
 }
 
 /** Claims an open session again, which another process may have taken over. @returns whether it has not gone on there */

@@ -17,13 +17,18 @@ export function joinTokens(a: Int32Array, b: Int32Array): Int32Array {
   return joined;
 }
 
+/** Whether a model with so many tokens has this one. */
+export function isToken(token: number, vocabularySize: number): boolean {
+  return Number.isInteger(token) && token >= 0 && token < vocabularySize;
+}
+
 /** Token ids from outside, checked. @throws TypeError, RangeError */
 export function checkTokens(given: ArrayLike<number>, vocabularySize: number): Int32Array {
   if (typeof given !== 'object' || (given as unknown) === null || typeof given.length !== 'number') {
     throw new TypeError('tokens must be an array of token ids');
   }
   return Int32Array.from(given, (token, i) => {
-    if (Number.isInteger(token) && token >= 0 && token < vocabularySize) return token;
+    if (isToken(token, vocabularySize)) return token;
     throw new RangeError(
       `tokens[${String(i)}] must be a token id from 0 to ${String(vocabularySize - 1)}, got ${String(token)}`,
     );

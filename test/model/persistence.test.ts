@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DirectoryStore, loadModel, MemoryStore, type Model, type Session } from '../../lib/index.js';
+import { decodeRecord, encodeRecord } from '../../lib/record.js';
 import { namedModel } from '../../bench/generate-model.mjs';
 import { until } from '../support/deadline.js';
 import { RECALL } from '../support/recall.js';
@@ -218,6 +219,21 @@ test('a session of another model keeps its messages; tokens and KV are made anew
   const reply = await session.send('Hello', { maxTokens: 4 });
   expect(reply.usage.cachedTokens).toBe(0);
   expect(session.messages).toHaveLength(6);
+  await model.close();
+});
+
+test.each([-1, 960, 2_147_483_647])('a file whose tokens no model has (%i) comes in, tokenised anew', async (token) => {
+  const [file, forged] = [join(folder, 'ann.session'), join(folder, 'forged.session')];
+  const model = await loadModel(RECALL, LOAD);
+  expect(model.info.vocabularySize).toBe(960);
+  await (await told(model, 'ann')).export(file);
+  const whole = await readFile(file);
+  const record = decodeRecord(whole.subarray(0, 16 + whole.readUInt32LE(12) + 32));
+  await writeFile(forged, encodeRecord({ ...record, id: 'forged', tokens: record.tokens.with(3, token) }));
+  const session = await model.importSession(forged);
+  const reply = await session.send('What is my name?');
+  expect(reply.text).toBe('Your name is Mosoba.');
+  await (await session.fork()).send('What is my code?');
   await model.close();
 });
 
