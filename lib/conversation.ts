@@ -180,7 +180,7 @@ export class Conversation {
       ...added,
     ];
     // Unpaired surrogates, which JSON would escape and UTF-8 can't say, become U+FFFD.
-    return JSON.stringify(all, (key, value: unknown) => (key === 'interrupted' ? undefined : wellFormed(value)));
+    return JSON.stringify(all.map(forTemplate), (_, value: unknown) => wellFormed(value));
   }
 
   add(outcome: TurnOutcome): void {
@@ -196,6 +196,11 @@ export class Conversation {
 /** Who leaves the device later. */
 function rank({ priority, pinned }: SessionSettings): number {
   return pinned ? Infinity : priority;
+}
+
+/** Without our own mark. */
+function forTemplate(message: object): object {
+  return Object.fromEntries(Object.entries(message).filter(([key]) => key !== 'interrupted'));
 }
 
 function wellFormed(value: unknown): unknown {
