@@ -198,9 +198,9 @@ function rank({ priority, pinned }: SessionSettings): number {
   return pinned ? Infinity : priority;
 }
 
-/** Without our own mark. */
+/** Without our own mark, and without null, which the template's renderer takes for a value of the wrong type. */
 function forTemplate(message: object): object {
-  return Object.fromEntries(Object.entries(message).filter(([key]) => key !== 'interrupted'));
+  return Object.fromEntries(Object.entries(message).filter(([key, value]) => key !== 'interrupted' && value !== null));
 }
 
 function wellFormed(value: unknown): unknown {

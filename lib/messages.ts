@@ -6,10 +6,20 @@ const MOST_MESSAGES = 1_000_000;
 /** Deepest nesting of what a message carries; bounds the recursion, and cycles end here too. */
 const DEEPEST = 64;
 
+const string = text(0, Infinity);
+
 const KNOWN: Readonly<Record<string, (name: string, value: unknown) => void>> = {
   role: oneOf(['system', 'user', 'assistant', 'tool']),
-  content: text(0, Infinity),
+  content: string,
   interrupted: type('boolean'),
+};
+
+/** What else templates are given. Null counts as absent: what other servers answer is full of it. */
+const FOR_TEMPLATES: typeof KNOWN = {
+  name: string,
+  tool_call_id: string,
+  tool_calls: list(checkToolCall, MOST_MESSAGES),
+  reasoning_content: string,
 };
 
 /**
@@ -41,7 +51,20 @@ function checkMessage(value: unknown, name: string): Message {
   for (const [key, check] of Object.entries(KNOWN)) {
     if (given[key] !== undefined) check(`${name}.${key}`, given[key]);
   }
+  for (const [key, check] of Object.entries(FOR_TEMPLATES)) {
+    if (given[key] !== undefined && given[key] !== null) check(`${name}.${key}`, given[key]);
+  }
   return copyJson(given, name, 0) as Message;
+}
+
+/** llama.cpp refuses every prompt with one that is another. */
+function checkToolCall(name: string, value: unknown): void {
+  const call = object(name, value);
+  oneOf(['function'])(`${name}.type`, call['type']);
+  if (call['id'] !== undefined) string(`${name}.id`, call['id']);
+  const called = object(`${name}.function`, call['function']);
+  string(`${name}.function.name`, called['name']);
+  if (called['arguments'] === undefined) throw new TypeError(refusal(`${name}.function.arguments`, 'JSON', undefined));
 }
 
 /** Templates and records see messages as JSON: what JSON can't say is refused here, not lost there. */

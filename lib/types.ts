@@ -159,7 +159,9 @@ export interface Sampling {
 }
 
 /**
- * One message of a conversation. Other names than these reach the model's chat template as they are and must be JSON.
+ * One message of a conversation. Of other names the model's chat template sees `name`, `tool_call_id` and `reasoning_content`,
+ * which are strings, and `tool_calls`, an array of `{ type: 'function', function: { name, arguments }, id }` where `id` may be
+ * absent; null is absent too. The rest is kept with the conversation and must be JSON.
  * Unpaired surrogates in a text become U+FFFD: UTF-8, which models read, can't say them.
  */
 export interface Message {

@@ -15,6 +15,12 @@ test('the template sees no mark of an interrupted reply, but arguments of that n
   ]);
 });
 
+test('the template sees no null of a message', () => {
+  expect(rendered({ role: 'user', content: 'x', name: null, tool_calls: null, reasoning_content: null })).toEqual([
+    { role: 'user', content: 'x' },
+  ]);
+});
+
 test('unpaired surrogates become U+FFFD wherever they are', () => {
   const tool_calls = (text: string): object[] => [{ type: 'function', function: { name: 'f', arguments: [text] } }];
   expect(rendered({ role: 'user', content: '\ud800', name: 'a\udc00b', tool_calls: tool_calls('\ud800') })).toEqual([

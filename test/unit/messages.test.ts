@@ -2,6 +2,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { checkMessages, toMessages } from '../../lib/options.js';
 
+const CALL = { name: 'f', arguments: '{}' };
+const calling = (call: unknown): object => ({ role: 'assistant', content: '', tool_calls: [call] });
+
 test('a string is a user message, a message is itself, an array stays one', () => {
   const message = { role: 'tool' as const, content: 'x' };
   expect(toMessages('hi')).toEqual([{ role: 'user', content: 'hi' }]);
@@ -25,6 +28,25 @@ test.each([
   [{ role: 'user' }, 'messages[0].content must be a string, got undefined'],
   [{ role: 'user', content: null }, 'messages[0].content must be a string, got null'],
   [{ role: 'user', content: 'x', interrupted: 'yes' }, "messages[0].interrupted must be a boolean, got 'yes'"],
+  [{ role: 'user', content: 'x', name: 5 }, 'messages[0].name must be a string, got 5'],
+  [{ role: 'tool', content: 'x', tool_call_id: 5 }, 'messages[0].tool_call_id must be a string, got 5'],
+  [
+    { role: 'assistant', content: 'x', reasoning_content: [] },
+    'messages[0].reasoning_content must be a string, got []',
+  ],
+  [{ role: 'assistant', content: 'x', tool_calls: 'x' }, "messages[0].tool_calls must be an array, got 'x'"],
+  [calling(5), 'messages[0].tool_calls[0] must be an object, got 5'],
+  [calling({ function: CALL }), "messages[0].tool_calls[0].type must be one of 'function', got undefined"],
+  [calling({ type: 'function' }), 'messages[0].tool_calls[0].function must be an object, got undefined'],
+  [
+    calling({ type: 'function', function: { arguments: '' } }),
+    'messages[0].tool_calls[0].function.name must be a string, got undefined',
+  ],
+  [
+    calling({ type: 'function', function: { name: 'f' } }),
+    'messages[0].tool_calls[0].function.arguments must be JSON, got undefined',
+  ],
+  [calling({ type: 'function', id: 5, function: CALL }), 'messages[0].tool_calls[0].id must be a string, got 5'],
   [{ role: 'user', content: 'x', extra: 1n }, /^messages\[0\]\.extra must be JSON .*, got 1n$/],
   [{ role: 'user', content: 'x', extra: NaN }, /extra must be JSON .*, got NaN$/],
   [{ role: 'user', content: 'x', extra: new Date(0) }, /extra must be JSON /],
@@ -57,6 +79,22 @@ test('it is a deep copy, in which undefined is absent', () => {
   expect(copy).toStrictEqual({ role: 'assistant', content: 'x', calls: [{ name: 'f' }] });
   given.calls[0]!.name = 'changed';
   expect(copy).toStrictEqual({ role: 'assistant', content: 'x', calls: [{ name: 'f' }] });
+});
+
+test('null is absent where templates look, as in what other servers answer', () => {
+  const nothing = { name: null, tool_call_id: null, tool_calls: null, reasoning_content: null, refusal: null };
+  const message = { role: 'assistant' as const, content: 'x', ...nothing };
+  expect(checkMessages([message])).toStrictEqual([message]);
+});
+
+test('tool calls are taken as they are', () => {
+  const calls = [
+    { type: 'function', id: 'c1', function: CALL, index: 0 },
+    { type: 'function', function: { name: 'f', arguments: { interrupted: null, deep: [1] } } },
+  ];
+  const message = { role: 'assistant' as const, content: '', tool_calls: calls, reasoning_content: 'hm' };
+  expect(checkMessages([message])).toStrictEqual([message]);
+  expect(() => checkMessages([calling({ type: 'retrieval', function: CALL })])).toThrow(RangeError);
 });
 
 test('a key __proto__ stays data', () => {

@@ -9,7 +9,7 @@ const record: SessionRecord = {
   id: 'alice',
   createdAt: 1,
   modifiedAt: 2,
-  messages: [{ role: 'user', content: 'hé', name: { deep: [1, null] } }],
+  messages: [{ role: 'user', content: 'hé', extra: { deep: [1, null] } }],
   metadata: { a: 'b' },
   settings: {
     ...resolveSessionOptions({ system: 'S', sampling: { topK: 1, logitBias: { 3: -1 } }, stop: ['x'] }).settings,
