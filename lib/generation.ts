@@ -103,12 +103,13 @@ export class Generation implements Operation {
     const { kv } = this.#conversation;
     let kvHolds: Int32Array | undefined;
     try {
-      const prompt = await this.#prompt();
-      const preparedAt = performance.now();
       const stopped = new Promise<void>((resolve) => (this.#onStopped = resolve));
-      if (this.#stopped === undefined) await residency.restore(kv, prompt, stopped);
+      // A long text takes seconds, in which nobody can be told to stop.
+      const prompt = this.#isStopped() ? undefined : await Promise.race([this.#prompt(), stopped]);
+      const preparedAt = performance.now();
+      if (prompt !== undefined && !this.#isStopped()) await residency.restore(kv, prompt, stopped);
       // Read through a call: it may have changed during the awaits above, which the compiler can't know.
-      if (this.#isStopped()) {
+      if (prompt === undefined || this.#isStopped()) {
         this.#endUnspoken();
         return;
       }

@@ -1,5 +1,6 @@
 /** Ending a turn quietly before its time, at every stage: by cancel(), by leaving the loop, by cancelling the stream. */
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { Engine } from '../../lib/engine.js';
 import type { Model, Piece, Session, Turn } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
 import { isUntouched, keptInterrupted, talksOn } from '../support/ended.js';
@@ -25,6 +26,16 @@ describe('cancel()', () => {
     const turn = session.send('Hello');
     turn.cancel();
     expect(await cancelled(turn)).toBe('');
+    await isUntouched(session);
+  });
+
+  test('while its prompt is made, which takes seconds for a long text', async () => {
+    const prepare = vi.spyOn(Engine.prototype, 'prepareChat').mockReturnValueOnce(new Promise(() => undefined));
+    const turn = session.send('Hello');
+    await until('it is made', () => prepare.mock.calls.length > 0);
+    turn.cancel();
+    expect(await cancelled(turn)).toBe('');
+    prepare.mockRestore();
     await isUntouched(session);
   });
 
