@@ -28,7 +28,7 @@ export function keepUp(host: Host, remove: Remover): () => void {
     alive.residency.parkIdle(now - alive.idleMs);
     if (now - sweptAt < SWEEP_EVERY_MS) return;
     sweptAt = now;
-    void sweepExpired(alive, remove);
+    sweepExpired(alive, remove).catch(() => undefined); // the next one looks again
   }, EVERY_MS);
   timer.unref();
   return () => {

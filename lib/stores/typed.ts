@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { list, text, type Check } from '../checks.js';
 import { LlamaError, messageOf } from '../errors.js';
 import type { SessionStore } from './store.js';
 
@@ -16,9 +17,15 @@ const DOING = {
   close: 'close',
 } as const;
 
+/** What is checked of answers: what would fail where nobody thinks of the store any more. */
+const ANSWERS: { readonly [Name in keyof typeof DOING]?: Check } = {
+  listExpired: list(text(0, Infinity), Infinity),
+};
+
 /**
- * The same store, whose failures are typed: what it throws, at once or later, becomes a STORE_FAILED with that as its `cause`.
- * A store that somebody else wrote may throw anything; nothing above it should have to know.
+ * The same store, whose failures are typed: what it throws, at once or later, becomes a STORE_FAILED with that as its `cause`, and so
+ * does an answer that the contract does not know. A store that somebody else wrote may do anything; nothing above it should have
+ * to know.
  */
 export function typedStore(store: SessionStore): SessionStore {
   const typed: SessionStore = {
@@ -46,7 +53,9 @@ export function typedStore(store: SessionStore): SessionStore {
 
 async function call<T>(name: keyof typeof DOING, work: () => Promise<T>): Promise<T> {
   try {
-    return await work();
+    const answer = await work();
+    ANSWERS[name]?.(`${name}()`, answer);
+    return answer;
   } catch (error) {
     throw failure(DOING[name], error);
   }

@@ -3,6 +3,7 @@ import { Conversation } from '../../lib/conversation.js';
 import { expireIdle, sweepExpired, type Remover } from '../../lib/expiry.js';
 import { Host } from '../../lib/host.js';
 import { resolveSessionOptions } from '../../lib/options.js';
+import { keepUp } from '../../lib/upkeep.js';
 import { tick } from '../support/turns.js';
 
 const MINUTE = 60_000;
@@ -239,5 +240,24 @@ describe('sessions that are stored', () => {
     await sweepExpired(host(), remove);
     await sweepExpired(host({ listExpired: () => Promise.reject(new Error('disk')) }), remove);
     expect(removed).toEqual([]);
+  });
+
+  test('a sweep that fails for whatever reason is nobody’s failure', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    const unhandled: unknown[] = [];
+    const listen = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', listen);
+    const tiers = { keepsPages: false };
+    const sweeping = new Host({
+      residency: { tiers, parkIdle: () => undefined },
+      store: { listExpired: () => Promise.resolve({ rows: [] }) },
+    } as unknown as ConstructorParameters<typeof Host>[0]);
+    const end = keepUp(sweeping, remove);
+    vi.advanceTimersByTime(61_000);
+    await tick();
+    await tick();
+    end();
+    process.off('unhandledRejection', listen);
+    expect(unhandled).toEqual([]);
   });
 });

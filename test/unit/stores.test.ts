@@ -5,7 +5,9 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
 import { MemoryStore } from '../../lib/stores/memory.js';
+import type { SessionStore } from '../../lib/stores/store.js';
 import { typedStore } from '../../lib/stores/typed.js';
+import { refusal } from '../support/deadline.js';
 import { storeSuite } from '../suites/store-suite.js';
 
 storeSuite('MemoryStore', {
@@ -83,6 +85,20 @@ test.each([
   expect([...((await store.getPage('p')) ?? [])]).toEqual([1, 2, 3]);
   await store.close();
   await directory.clean();
+});
+
+describe('answers of a store that somebody wrote', () => {
+  const typed = (method: keyof SessionStore, answer: unknown): Required<SessionStore> =>
+    typedStore(Object.assign(new MemoryStore(), { [method]: () => Promise.resolve(answer) })) as Required<SessionStore>;
+
+  test.each([[undefined], [null], [42], ['text'], [{ rows: [] }], [[1]], [['a', null]]])(
+    'ids of expired sessions are no %o',
+    async (answer) => {
+      const error = await refusal('listExpired()', () => typed('listExpired', answer).listExpired(0, 1));
+      expect(error).toMatchObject({ code: 'STORE_FAILED', cause: expect.any(TypeError) as TypeError });
+      expect(error.message).toMatch(/^The store could not list the expired sessions: listExpired\(\)(\[\d\])? must be/);
+    },
+  );
 });
 
 describe('figures of a store that somebody wrote', () => {
