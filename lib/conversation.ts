@@ -191,6 +191,16 @@ export class Conversation {
     this.modifiedAt = Date.now();
     this.dirty = true;
   }
+
+  /**
+   * A turn has ended, whatever it came to: if it has a time to live, that begins anew.
+   * @param written the store knows, or will; else it is told with the next write, or by closing
+   */
+  used(written: boolean): void {
+    if (this.settings.ttlMs === undefined) return;
+    this.modifiedAt = Date.now();
+    this.dirty ||= !written;
+  }
 }
 
 /** Who leaves the device later. */

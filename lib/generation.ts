@@ -254,6 +254,7 @@ export class Generation implements Operation {
   /** Before anybody who waits for the turn goes on. */
   #leave(): void {
     this.#unwatch();
+    this.#conversation.used(this.#keeping);
     this.#conversation.change(() => {
       this.#conversation.generations.delete(this);
       if (this.#admitted) this.#conversation.running = false;

@@ -87,7 +87,10 @@ export interface SessionOptions {
   maxTokens?: number;
   /** Texts that end a reply (they are not part of it), at most 256 of 1 to 4096 characters. Default: none. */
   stop?: string[];
-  /** Idle life in milliseconds, up to 100 years; the session expires after it. Default: none, it never does. */
+  /**
+   * Idle life in milliseconds, up to 100 years; the session expires after it. It begins anew when a turn ends, whatever that came
+   * to. Default: none, it never does.
+   */
   ttlMs?: number;
   /** Of those who must make room on the device it is among the last; after `cache.idleMs` it leaves too. Default: false. */
   pinned?: boolean;

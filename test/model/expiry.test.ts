@@ -1,9 +1,9 @@
 /** `ttlMs`: sessions that end by themselves, and those that must not. Then: a clock that is wrong. */
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, MemoryStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until } from '../support/deadline.js';
 import { gateBefore } from '../support/gate.js';
-import { folder, loadRecall, LONG, says } from '../support/models.js';
+import { folder, loadRecall, LONG, says, speaking } from '../support/models.js';
 import { NAMES } from '../support/recall.js';
 import { holdTime } from '../support/time.js';
 
@@ -91,6 +91,54 @@ test('a turn that is longer than the life of its session is not disturbed', asyn
   expect([events, session.state]).toEqual([[], 'idle']);
   time.pass(3000);
   await until('it has expired', () => events.at(-1) === 'expired');
+});
+
+describe('the time of a session is over while a turn of it goes on, which ends', () => {
+  test('aborted in the queue: the idle life begins anew, here and in the store', async () => {
+    const time = holdTime();
+    const store = new MemoryStore();
+    const model = await loadRecall({ store, maxResident: 1 });
+    const session = await model.createSession({ id: 'one', ttlMs: 10_000, ...GREEDY });
+    await session.send('My name is Mosoba.');
+    const events = heard(session);
+    const other = await speaking(model, await model.createSession());
+    const controller = new AbortController();
+    const waiting = refusal('the turn', () => session.send('Hello', { signal: controller.signal }));
+    time.pass(100_000);
+    controller.abort();
+    expect(await waiting).toMatchObject({ code: 'ABORTED' });
+    time.pass(8000);
+    other.turn.cancel();
+    await other.turn;
+    expect(events).toEqual([expect.stringContaining('AbortError')]);
+    expect(session.state).toBe('idle');
+    await session.close();
+    expect(await says(await model.resumeSession('one'), 'What is my name?')).toBe('Your name is Mosoba.');
+    const mortal = heard(await model.resumeSession('one'));
+    time.pass(11_000);
+    await until('it has expired', () => mortal.at(-1) === 'expired');
+  });
+
+  test('kept by a store that takes its time', async () => {
+    const time = holdTime();
+    const store = new MemoryStore();
+    const writes = gateBefore(store, 'putRecord');
+    const model = await loadRecall({ store });
+    const session = await model.createSession({ id: 'one', ttlMs: 10_000, ...GREEDY });
+    const events = heard(session);
+    writes.close();
+    const turn = session.send('My name is Mosoba.');
+    await until('the record is being written', () => writes.waiting === 1);
+    time.pass(100_000);
+    writes.open();
+    await turn;
+    time.pass(8000);
+    await session.save();
+    expect(events).toEqual([]);
+    time.pass(3000);
+    await until('it has expired', () => events.at(-1) === 'expired');
+    expect(model.stats()).toMatchObject({ openSessions: 0 });
+  });
 });
 
 test('a session that is given more time just before its end lives on', async () => {
