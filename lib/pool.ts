@@ -43,7 +43,8 @@ export class SessionPool implements AsyncDisposable {
   #pending = 0;
   /** Being made. */
   #making = 0;
-  #closed = false;
+  /** What who comes is told: the pool or its model is closed. */
+  #closed: LlamaError | undefined;
 
   /** @throws TypeError, RangeError */
   constructor(model: Model, given: SessionPoolOptions) {
@@ -55,7 +56,7 @@ export class SessionPool implements AsyncDisposable {
     const weak = new WeakRef(this);
     void model.closed.then((error) => {
       const pool = weak.deref();
-      if (pool !== undefined) pool.#refuse(error);
+      if (pool !== undefined) pool.#end(error);
     });
   }
 
@@ -69,7 +70,7 @@ export class SessionPool implements AsyncDisposable {
     options(ACQUIRE)('options', given);
     const { signal, timeoutMs } = given;
     if (signal?.aborted === true) throw new AbortError('', signal.reason);
-    if (this.#closed) throw poolClosed();
+    if (this.#closed !== undefined) throw this.#closed;
     return new Promise<Session>((resolve, reject) => {
       const leave = (): void => {
         this.#waiting.delete(waiter);
@@ -120,8 +121,7 @@ export class SessionPool implements AsyncDisposable {
 
   /** Refuses who waits; the sessions that are out stay until they are given back. Idempotent. */
   close(): Promise<void> {
-    this.#closed = true;
-    this.#refuse(poolClosed());
+    this.#end(new LlamaError('SESSION_CLOSED', 'The pool is closed; make another one.'));
     return Promise.resolve();
   }
 
@@ -130,7 +130,9 @@ export class SessionPool implements AsyncDisposable {
     return this.close();
   }
 
-  #refuse(error: Error): void {
+  /** Refuses who waits, and who comes. */
+  #end(error: LlamaError): void {
+    this.#closed ??= error;
     for (const waiter of this.#waiting) waiter.reject(error);
   }
 
@@ -159,8 +161,4 @@ export class SessionPool implements AsyncDisposable {
       this.#serve();
     }
   }
-}
-
-function poolClosed(): LlamaError {
-  return new LlamaError('SESSION_CLOSED', 'The pool is closed; make another one.');
 }

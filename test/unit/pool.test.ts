@@ -10,7 +10,8 @@ import { tick } from '../support/turns.js';
 
 /** Makes sessions that do nothing but count. */
 class FakeModel {
-  readonly closed = new Promise<Error>(() => undefined);
+  onClosed: (error: LlamaError) => void = () => undefined;
+  readonly closed = new Promise<LlamaError>((resolve) => (this.onClosed = resolve));
   /** What each was made with. */
   readonly made: (SessionOptions | undefined)[] = [];
   readonly creations = new Gate();
@@ -225,6 +226,18 @@ describe('close', () => {
     }
     await pool.release(a);
     expect([model.sessions.size, model.made.length]).toEqual([0, 1]);
+  });
+
+  test('of the model refuses who waits and who comes, although all sessions are out', async () => {
+    const pool = makePool({ size: 1 });
+    await pool.acquire();
+    const waiting = refusal('waiting', () => pool.acquire());
+    model.onClosed(new LlamaError('MODEL_CLOSED', 'The model is closed.'));
+    expect(await waiting).toMatchObject({ code: 'MODEL_CLOSED' });
+    expect(await refusal('later', () => pool.acquire(), 1000)).toMatchObject({ code: 'MODEL_CLOSED' });
+    await pool.close();
+    expect(await refusal('after both', () => pool.acquire())).toMatchObject({ code: 'MODEL_CLOSED' });
+    expect(pool.counts).toEqual({ out: 1, waiting: 0 });
   });
 
   test('a session that is being made then is deleted', async () => {
