@@ -57,7 +57,7 @@ export interface RecordFilter {
 
 /**
  * Keeps sessions. Implement it over Redis, S3, SQL …; `test/suites/store-suite.ts` is the contract as tests. A missing optional
- * method is a missing capability.
+ * method is a missing capability. Where `undefined` may be answered, null may be too.
  *
  * Rules for every method: ids and keys are any strings (empty, `../..`, with NUL characters): never let one reach a file
  * name or a query as it is. Bytes that come in belong to the caller: copy them or write them before the promise resolves;

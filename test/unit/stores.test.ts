@@ -99,6 +99,76 @@ describe('answers of a store that somebody wrote', () => {
       expect(error.message).toMatch(/^The store could not list the expired sessions: listExpired\(\)(\[\d\])? must be/);
     },
   );
+
+  const bytes = new Uint8Array(3);
+  test.each<[keyof SessionStore, unknown, string]>([
+    ['getRecord', 42, 'getRecord() must be an object, got 42'],
+    ['getRecord', [], 'getRecord() must be an object, got []'],
+    ['getRecord', {}, 'getRecord().version must be an integer from 1 to 9007199254740991, got undefined'],
+    ['getRecord', { version: NaN, bytes }, 'getRecord().version must be an integer from 1 to'],
+    ['getRecord', { version: 0, bytes }, 'getRecord().version must be an integer from 1 to'],
+    ['getRecord', { version: '1', bytes }, 'getRecord().version must be an integer from 1 to'],
+    ['getRecord', { version: 1, bytes: 'abc' }, "getRecord().bytes must be a Uint8Array, got 'abc'"],
+    ['getRecord', { version: 1, bytes, expiresAt: '1' }, 'getRecord().expiresAt must be an integer from 0 to'],
+    ['putRecord', undefined, 'putRecord() must be an integer from 1 to 9007199254740991, got undefined'],
+    ['putRecord', 1.5, 'putRecord() must be an integer from 1 to 9007199254740991, got 1.5'],
+    ['putRecord', 'OK', "putRecord() must be an integer from 1 to 9007199254740991, got 'OK'"],
+    ['getPage', 'abc', "getPage() must be a Uint8Array, got 'abc'"],
+    ['getPage', [1, 2], 'getPage() must be a Uint8Array, got ['],
+  ])('%s: %o is STORE_FAILED', async (method, answer, sentence) => {
+    const call = typed(method, answer)[method] as (...given: unknown[]) => Promise<unknown>;
+    const error = await refusal(method, () => call('a', bytes, { expected: 0 }));
+    expect(error).toMatchObject({ code: 'STORE_FAILED', cause: expect.any(Error) as Error });
+    expect(error.message).toContain(sentence);
+  });
+
+  const list = async (answer: unknown): Promise<unknown[]> => {
+    const store = typedStore(Object.assign(new MemoryStore(), { listRecords: () => answer }));
+    const listed: unknown[] = [];
+    for await (const each of store.listRecords()) listed.push(each);
+    return listed;
+  };
+  test.each([[undefined], [42], [{ rows: [] }], [[null]], [[{}]], [[{ id: 1 }]]])(
+    'no listing: %o is STORE_FAILED',
+    async (answer) => {
+      expect(await refusal('listRecords()', () => list(answer))).toMatchObject({
+        code: 'STORE_FAILED',
+        message: expect.stringMatching(/^The store could not list the session records: /) as string,
+      });
+    },
+  );
+
+  test('null is undefined, as databases say it', async () => {
+    expect(await typed('getRecord', null).getRecord('a')).toBeUndefined();
+    expect(await typed('getPage', null).getPage('a')).toBeUndefined();
+    const record = { version: 1, bytes, expiresAt: null, _id: 7 };
+    expect(await typed('getRecord', record).getRecord('a')).toEqual({ version: 1, bytes, _id: 7 });
+    const listed = { id: 'a', version: 1, info: bytes };
+    expect(await list([{ ...listed, expiresAt: null }])).toEqual([listed]);
+  });
+
+  test('bytes may be of another realm', async () => {
+    const foreign = runInNewContext('new Uint8Array(3)') as Uint8Array;
+    const record = { version: 1, bytes: foreign };
+    expect(await typed('getRecord', record).getRecord('a')).toBe(record);
+  });
+});
+
+describe('methods of a store that somebody wrote', () => {
+  const optional = ['listExpired', 'claim', 'release', 'getPage', 'putPage', 'deletePage', 'stats', 'close'] as const;
+  const given = (name: string, method: unknown): SessionStore =>
+    typedStore(Object.assign(new MemoryStore(), { [name]: method }));
+
+  test.each(optional)('%s may be null: it is absent', (name) => {
+    expect(given(name, null)[name]).toBeUndefined();
+  });
+
+  test.each(optional)('%s must else be a function', (name) => {
+    for (const method of [42, {}, 'text', false]) {
+      expect(() => given(name, method)).toThrow(TypeError);
+      expect(() => given(name, method)).toThrow(`store.${name} must be a function, got `);
+    }
+  });
 });
 
 describe('figures of a store that somebody wrote', () => {
