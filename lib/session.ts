@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { refusal } from './checks.js';
 import type { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
 import { hasExpired } from './expiry.js';
@@ -11,6 +12,16 @@ import { checkForkOptions, checkMessageCount, resolveTurnOptions } from './optio
 import { checkTokens, commonPrefix, NO_TOKENS } from './tokens.js';
 import type { Turn } from './turn.js';
 import type { Message, SessionEvents, TurnOptions } from './types.js';
+
+/** The compiler demands every one. */
+const EVENTS: Record<keyof SessionEvents, true> = {
+  state: true,
+  turn: true,
+  parked: true,
+  expiring: true,
+  expired: true,
+  error: true,
+};
 
 /** Makes a session of that id, unless there is one. */
 export type OpenAs = (id: string, make: () => Promise<Conversation>) => Promise<Session>;
@@ -158,8 +169,10 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  /** @returns a function that takes the listener away again */
+  /** @returns a function that takes the listener away again @throws TypeError, also when there is no such event */
   on<E extends keyof SessionEvents>(event: E, listener: (payload: SessionEvents[E]) => void): () => void {
+    if (typeof event !== 'string' || !Object.hasOwn(EVENTS, event))
+      throw new TypeError(refusal('event', `one of ${Object.keys(EVENTS).join(', ')}`, event));
     if (typeof listener !== 'function') throw new TypeError('listener must be a function');
     return this.#conversation.events.on(event, listener);
   }

@@ -218,6 +218,12 @@ describe('the rest of Session', () => {
   test('on()', () => {
     for (const listener of [undefined, null, 1, {}, 'text'])
       expect(() => talk.on('turn', listener as never)).toThrow(TypeError);
+    const names = 'state, turn, parked, expiring, expired, error';
+    for (const event of ['trun', '', 'toString', undefined, null, 1, {}, Symbol('turn')]) {
+      const call = (): unknown => talk.on(event as never, () => undefined);
+      expect(call).toThrow(TypeError);
+      expect(call).toThrow(`event must be one of ${names}, got `);
+    }
   });
 });
 
