@@ -1,4 +1,15 @@
+import { types } from 'node:util';
 import { warnOf } from './errors.js';
+
+/** Calls a listener. What it throws, at once or later, disturbs nobody: Node prints a warning. */
+export function tell<T>(listener: (payload: T) => unknown, payload: T): void {
+  try {
+    const answer = listener(payload);
+    if (types.isPromise(answer)) answer.catch(warnOf);
+  } catch (error) {
+    warnOf(error);
+  }
+}
 
 /** Listeners by event. One that throws disturbs neither the session nor the other listeners: Node prints a warning. */
 export class Emitter<Events> {
@@ -16,11 +27,7 @@ export class Emitter<Events> {
 
   emit<E extends keyof Events>(event: E, payload: Events[E]): void {
     for (const listener of [...(this.#listeners.get(event) ?? [])]) {
-      try {
-        (listener as (payload: Events[E]) => void)(payload);
-      } catch (error) {
-        warnOf(error);
-      }
+      tell(listener as (payload: Events[E]) => unknown, payload);
     }
   }
 }

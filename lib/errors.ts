@@ -130,7 +130,8 @@ export function fromNative(error: unknown): Error {
 
 /** What an error says, or anything else that was thrown. */
 export function messageOf(error: unknown): string {
-  return isError(error) ? error.message : String(error);
+  if (isError(error)) return error.message;
+  return typeof error === 'string' ? error : inspect(error, { depth: 0, customInspect: false }); // String() may throw
 }
 
 /** Node prints what a user's function threw. As text: it refuses an error that is not of its own realm. */

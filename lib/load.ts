@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
 import { loadBackends } from './backends.js';
 import { addon } from './binding.js';
+import { tell } from './emitter.js';
 import { Engine } from './engine.js';
-import { AbortError, fromNative, warnOf } from './errors.js';
+import { AbortError, fromNative } from './errors.js';
 import { fingerprintModel } from './fingerprint.js';
 import { Host } from './host.js';
 import { Model } from './model.js';
@@ -139,10 +140,6 @@ function recordsInMemory(): SessionStore {
 /** Progress is a courtesy: what a listener throws must not end the load. */
 function quiet(onProgress: ((fraction: number) => void) | undefined): (fraction: number) => void {
   return (fraction) => {
-    try {
-      onProgress?.(fraction);
-    } catch (error) {
-      warnOf(error);
-    }
+    if (onProgress !== undefined) tell(onProgress, fraction);
   };
 }

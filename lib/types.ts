@@ -250,7 +250,7 @@ export interface SessionInfo {
   metadata: Record<string, string>;
 }
 
-/** What `session.on()` tells. A listener that throws does not disturb the session. */
+/** What `session.on()` tells. A listener that throws, or rejects, does not disturb the session. */
 export interface SessionEvents {
   state: { from: string; to: string };
   turn: Reply;

@@ -147,6 +147,18 @@ describe('answers of a store that somebody wrote', () => {
     expect(await list([{ ...listed, expiresAt: null }])).toEqual([listed]);
   });
 
+  test('what it throws need not be an Error, nor have a text', async () => {
+    const thrown: unknown = Object.create(null);
+    const fails = (): never => {
+      throw thrown;
+    };
+    const store = typedStore(Object.assign(new MemoryStore(), { getRecord: fails }));
+    expect(await refusal('getRecord()', () => store.getRecord('a'))).toMatchObject({
+      code: 'STORE_FAILED',
+      cause: thrown,
+    });
+  });
+
   test('bytes may be of another realm', async () => {
     const foreign = runInNewContext('new Uint8Array(3)') as Uint8Array;
     const record = { version: 1, bytes: foreign };
