@@ -17,7 +17,7 @@ import { MemoryStore } from './stores/memory.js';
 import type { SessionStore } from './stores/store.js';
 import { typedStore } from './stores/typed.js';
 import { PageTiers } from './tiers.js';
-import { memoryBytes, physicalCores } from './threads.js';
+import { computeThreads, memoryBytes } from './threads.js';
 import type { LoadOptions } from './types.js';
 import { RestoreWorth } from './worth.js';
 
@@ -94,7 +94,7 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
     contextTokens: options.contextTokens,
     sequences: options.maxResident,
     batchTokens: options.batchTokens,
-    threads: options.threads === 0 ? await physicalCores() : options.threads,
+    threads: await computeThreads(options.threads),
     unified: options.unified,
     kvType: options.kvType,
     memory: memoryBytes(),

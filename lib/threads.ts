@@ -2,6 +2,15 @@ import { availableParallelism, totalmem } from 'node:os';
 import { readFile } from './disk.js';
 
 /**
+ * How many compute threads to take. More than there are processors would come close to a hang: they spin at barriers for those that
+ * wait for a processor.
+ * @param asked 0: the physical cores
+ */
+export async function computeThreads(asked: number): Promise<number> {
+  return asked === 0 ? physicalCores() : Math.min(asked, availableParallelism());
+}
+
+/**
  * Physical cores this process may use. Two compute threads on one core (SMT) get in each other's way: ggml's threads spin at
  * barriers.
  */

@@ -13,7 +13,10 @@ export interface LoadOptions {
   maxResident?: number;
   /** Largest number of tokens in one step, 1 to 65536. Default: 512. */
   batchTokens?: number;
-  /** Compute threads, 1 to 512. Default: the physical cores this process may use. */
+  /**
+   * Compute threads, 1 to 512, but no more than the processors this process may use: they spin while they wait for each other.
+   * Default: the physical cores.
+   */
   threads?: number;
   /** 'unified': all sessions share one pool of cells. 'streams': each has its own part. 'auto' (default): unified. */
   kvLayout?: 'auto' | 'unified' | 'streams';
