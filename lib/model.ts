@@ -47,7 +47,8 @@ export class Model implements AsyncDisposable {
 
   /**
    * A new session. It costs some kilobytes until it speaks; it is in the store from its first turn, `save()` or `close()` on.
-   * @throws TypeError, RangeError; LlamaError SESSION_EXISTS, STORE_FAILED, MODEL_CLOSED
+   * @throws TypeError, RangeError; LlamaError SESSION_EXISTS, SESSION_CONFLICT (another process has one of that id open),
+   * STORE_FAILED, MODEL_CLOSED
    */
   async createSession(options?: SessionOptions): Promise<Session> {
     this.#host.checkNotClosed();
@@ -61,7 +62,7 @@ export class Model implements AsyncDisposable {
   /**
    * Opens a session that the store keeps; the one that is open in this process, if there is one. Its first turn restores the KV
    * that was saved with it.
-   * @param options replace what was stored
+   * @param options replace what was stored, and are stored with the next turn, `save()` or `close()`
    * @throws LlamaError SESSION_NOT_FOUND, SESSION_CONFLICT (another process has it open), SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH,
    * STORE_FAILED, MODEL_CLOSED
    */
@@ -178,6 +179,8 @@ export class Model implements AsyncDisposable {
   /**
    * Ends every turn (MODEL_CLOSED; what was said so far is kept), writes what is not stored yet, ends the engine and frees the
    * model. Idempotent. After it no promise is pending.
+   * @throws LlamaError STORE_FAILED, SESSION_CONFLICT (another process has gone on with a session): of the first session that could
+   * not be written; everything has ended all the same
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -101,7 +101,8 @@ export class Session implements AsyncDisposable {
    * have in common is kept once. Settings and metadata are copied; it is in the store from its first turn, `save()` or `close()`
    * on.
    * @param options `id`: its own, by default a fresh one; `atMessage`: only the first so many messages
-   * @throws TypeError, RangeError; LlamaError SESSION_EXISTS, SESSION_CLOSED, MODEL_CLOSED, STORE_FAILED
+   * @throws TypeError, RangeError; LlamaError SESSION_EXISTS, SESSION_CONFLICT (another process has one of that id open),
+   * SESSION_CLOSED, MODEL_CLOSED, STORE_FAILED
    */
   async fork(options?: { id?: string; atMessage?: number }): Promise<Session> {
     return this.#inOrder(async () => {

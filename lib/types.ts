@@ -111,7 +111,7 @@ export interface SessionOptions {
   overflow?: 'error' | 'dropOldest';
 }
 
-/** What a stored session goes on with: everything but its id and messages may be replaced. */
+/** What a stored session goes on with: everything but its id and messages may be replaced. Stored with its next turn. */
 export interface ResumeOptions extends Partial<SessionOptions> {
   /** Although another process has it open: that one's session ends with SESSION_CONFLICT when it writes. Default: false. */
   takeOver?: boolean;
@@ -258,7 +258,10 @@ export interface SessionEvents {
   state: { from: string; to: string };
   turn: Reply;
   parked: { tier: string };
-  /** It expires soon (a tenth of `ttlMs` before, a minute at most) unless it speaks. */
+  /**
+   * It expires soon (a tenth of `ttlMs` before, a minute at most) unless it speaks. Looked for once a second: a `ttlMs` below some
+   * ten seconds may pass without it.
+   */
   expiring: { expiresAt: Date };
   /** Its time was over: it has been deleted. */
   expired: object;
@@ -279,7 +282,7 @@ export interface ModelInfo {
   trainedContext: number;
   /** Tokens. */
   vocabularySize: number;
-  /** Equal for equal weights and vocabularies, wherever the file lies. */
+  /** Equal for equal weights and metadata (the vocabulary, the chat template …), wherever the file lies. */
   fingerprint: string;
   /** Names of the devices that compute it. */
   devices: string[];
