@@ -173,6 +173,7 @@ export function checkMessageCount(name: string, given: unknown, messages: number
 /** Checks what `importSession()` was given. @throws TypeError, RangeError */
 export function checkImportOptions(path: unknown, given: { id?: string; replace?: boolean } = {}): void {
   text(1, Infinity)('path', path);
+  if ((path as string).includes('\0')) throw new TypeError(refusal('path', 'the path of a file', path));
   importCheck('options', given);
 }
 

@@ -1,4 +1,4 @@
-import { integer, options, type Shape } from './checks.js';
+import { integer, options, refusal, type Shape } from './checks.js';
 import { AbortError, LlamaError } from './errors.js';
 import type { Model } from './model.js';
 import type { Session } from './session.js';
@@ -48,6 +48,8 @@ export class SessionPool implements AsyncDisposable {
 
   /** @throws TypeError, RangeError */
   constructor(model: Model, given: SessionPoolOptions) {
+    if (typeof (model as Partial<Model> | undefined)?.createSession !== 'function')
+      throw new TypeError(refusal('model', 'a Model', model));
     options(POOL)('options', given);
     integer(1, 65_536)('options.size', given.size);
     this.#model = model;

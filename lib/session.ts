@@ -84,7 +84,7 @@ export class Session implements AsyncDisposable {
    * @throws as `send()`
    */
   complete(prompt: string | ArrayLike<number>, options?: TurnOptions): Turn {
-    const tokens = typeof prompt === 'string' ? prompt : checkTokens(prompt, this.#host.info.vocabularySize);
+    const tokens = typeof prompt === 'string' ? prompt : checkTokens(prompt, this.#host.info.vocabularySize, 'prompt');
     if (tokens.length === 0) throw new RangeError('prompt must hold something to go on from, got nothing');
     return this.#start({ prompt: tokens }, options);
   }
@@ -145,7 +145,8 @@ export class Session implements AsyncDisposable {
 
   /** One portable file: messages, tokens, settings, KV. Durable on return. @returns its size */
   export(path: string): Promise<{ bytes: number }> {
-    if (typeof path !== 'string' || path === '') throw new TypeError('path must be the path of a file');
+    if (typeof path !== 'string' || path === '' || path.includes('\0'))
+      throw new TypeError('path must be the path of a file');
     return this.#inOrder(() => exportConversation(this.#host, this.#conversation, path));
   }
 

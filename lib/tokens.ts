@@ -23,14 +23,14 @@ export function isToken(token: number, vocabularySize: number): boolean {
 }
 
 /** Token ids from outside, checked. @throws TypeError, RangeError */
-export function checkTokens(given: ArrayLike<number>, vocabularySize: number): Int32Array {
+export function checkTokens(given: ArrayLike<number>, vocabularySize: number, name: string = 'tokens'): Int32Array {
   if (typeof given !== 'object' || (given as unknown) === null || typeof given.length !== 'number') {
-    throw new TypeError('tokens must be an array of token ids');
+    throw new TypeError(`${name} must be an array of token ids`);
   }
   return Int32Array.from(given, (token, i) => {
     if (isToken(token, vocabularySize)) return token;
     throw new RangeError(
-      `tokens[${String(i)}] must be a token id from 0 to ${String(vocabularySize - 1)}, got ${String(token)}`,
+      `${name}[${String(i)}] must be a token id from 0 to ${String(vocabularySize - 1)}, got ${String(token)}`,
     );
   });
 }

@@ -265,6 +265,11 @@ test.each<[unknown, typeof TypeError, string]>([
   expect(() => new SessionPool(model as unknown as Model, options as SessionPoolOptions)).toThrow(sentence);
 });
 
+test.each([undefined, null, {}, 'model.gguf'])('a pool of the model %j is refused', (none) => {
+  expect(() => new SessionPool(none as never, { size: 1 })).toThrow(TypeError);
+  expect(() => new SessionPool(none as never, { size: 1 })).toThrow('model must be a Model, got ');
+});
+
 test.each<[object, typeof TypeError]>([
   [{ timeoutMs: 0 }, RangeError],
   [{ timeoutMs: 2 ** 31 }, RangeError],
