@@ -151,7 +151,8 @@ function checkEmpty({ audit }, root, { storedPages, storedPageBytes }) {
   return hold('leaks', async () => {
     assert.deepEqual({ storedPages, storedPageBytes }, { storedPages: 0, storedPageBytes: 0 });
     await audit(root);
-    assert.deepEqual(await filesIn(root), ['index.db', 'index.db-shm', 'index.db-wal']);
+    const left = (await filesIn(root)).filter((name) => name !== 'index.db-process'); // not on Windows
+    assert.deepEqual(left, ['index.db', 'index.db-shm', 'index.db-wal']);
   });
 }
 
