@@ -167,9 +167,8 @@ static std::string find_long_search(const Beginnings& beginnings, const Circles&
     for (const int first : circles.firsts) add(steps, searches[first].steps);
     if (depth > most_depth) return "has rules that begin with each other more than 10,000 deep.";
     if (steps <= most_steps) return "";
-    return "has rules that begin with each other in more than 10 million ways, all of which llama.cpp would try. Write "
-           "what "
-           "alternatives begin with once, in front of a group: `sum ::= num (\"+\" num | \"-\" num)`.";
+    return "has rules that begin with each other in more than 10 million ways, all of which llama.cpp would try. "
+           "Write what alternatives begin with once, in front of a group: `sum ::= num (\"+\" num | \"-\" num)`.";
 }
 
 std::string find_left_recursion(const std::vector<GrammarRule>& rules) {
@@ -181,8 +180,7 @@ std::string find_left_recursion(const std::vector<GrammarRule>& rules) {
             if (!beginning.grows || circles.circle_of[beginning.rule] != circles.circle_of[rule]) continue;
             return "has a rule `" + std::string(rules[rule].name.substr(0, 100)) +
                    "` that may begin with itself (left recursion), which llama.cpp would never come to the end of. "
-                   "Begin " +
-                   "it with something else, and repeat what follows: `sum ::= num (\"+\" num)*`.";
+                   "Begin it with something else, and repeat what follows: `sum ::= num (\"+\" num)*`.";
         }
     }
     return find_long_search(beginnings, circles);
