@@ -156,8 +156,10 @@ void Model::tokenize_quoted(const QuotedText& quoted, size_t from, Tokens& token
         const size_t begin = quoted.borders[i], end = quoted.borders[i + 1];
         if (end <= from) continue;
         append(begin, true);
-        append(std::max(from, begin) + 1,
-               false); // in two parts: some vocabularies take the whole for the token all the same
+        // In two parts, as some vocabularies take the whole for the token all the same: the first character, and the rest.
+        size_t second = std::max(from, begin) + 1;
+        while (second < end && (static_cast<unsigned char>(quoted.text[second]) & 0xC0) == 0x80) second++;
+        append(second, false);
         append(end, false);
     }
     append(quoted.text.size(), true);

@@ -13,22 +13,18 @@ static size_t character_bytes(char first) {
     return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
 
-Quoting::Quoting(const std::vector<std::string>& names) {
-    for (const std::string& name : names) {
-        if (name.empty()) continue;
-        names_[static_cast<unsigned char>(name[0])].push_back(name);
+Quoting::Quoting(const std::vector<std::string>& names) : names_(names.begin(), names.end()) {
+    names_.erase("");
+    for (const std::string& name : names_) {
+        lengths_[static_cast<unsigned char>(name[0])].insert(name.size());
         longest_ = std::max(longest_, name.size());
-    }
-    for (std::vector<std::string>& alike : names_) {
-        std::sort(alike.begin(), alike.end(),
-                  [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
     }
 }
 
-// Bytes of the longest name that is there; 0: none.
-size_t Quoting::name_at(const std::string& text, size_t at) const {
-    for (const std::string& name : names_[static_cast<unsigned char>(text[at])]) {
-        if (text.compare(at, name.size(), name) == 0) return name.size();
+// Bytes of the longest name that the text begins with; 0: with none.
+size_t Quoting::name_at(std::string_view text) const {
+    for (const size_t length : lengths_[static_cast<unsigned char>(text[0])]) {
+        if (length <= text.size() && names_.find(text.substr(0, length)) != names_.end()) return length;
     }
     return 0;
 }
@@ -37,7 +33,7 @@ void Quoting::mark(std::string& text) const {
     std::string marked;
     size_t copied = 0;
     for (size_t at = 0; at < text.size();) {
-        const size_t size = name_at(text, at);
+        const size_t size = name_at(std::string_view(text).substr(at));
         if (size > 0) {
             const size_t behind = at + character_bytes(text[at]);
             marked.append(text, copied, behind - copied).append(mark_text);
@@ -57,7 +53,7 @@ QuotedText Quoting::unmark(const std::string& marked) const {
         while (first > copied && (static_cast<unsigned char>(marked[--first]) & 0xC0) == 0x80) {
         }
         const std::string rest = marked.substr(first, at - first) + marked.substr(at + mark_bytes, longest_);
-        const size_t size = first < at ? name_at(rest, 0) : 0;
+        const size_t size = first < at ? name_at(rest) : 0;
         if (size == 0) continue; // somebody's own character
         text.append(marked, copied, first - copied);
         quoted.borders.push_back(text.size());

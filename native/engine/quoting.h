@@ -2,7 +2,10 @@
 // template knows no difference, so these names are marked before it is rendered, and read as text after.
 #pragma once
 
+#include <functional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace llama_sessions {
@@ -24,8 +27,9 @@ class Quoting {
     QuotedText unmark(const std::string& marked) const;
 
   private:
-    size_t name_at(const std::string& text, size_t at) const;
-    std::vector<std::string> names_[256]; // by their first byte, the longest first
+    size_t name_at(std::string_view text) const;
+    std::set<std::string, std::less<>> names_;
+    std::set<size_t, std::greater<>> lengths_[256]; // of those that begin with a byte; some vocabularies have thousands
     size_t longest_ = 0;
 };
 
