@@ -1,7 +1,11 @@
 import { addon } from './binding.js';
 import { fromNative } from './errors.js';
 import type { EngineInfo, EngineOptions, NativeEngine, RequestEnd, SubmitOptions } from './native.js';
+import { OneByOne } from './onebyone.js';
 import type { Piece } from './types.js';
+
+/** Characters from which on a text is long: to tokenise it takes a tenth of a second and more. */
+const LONG_TEXT = 2 ** 18;
 
 /**
  * Who hears of a request, piece by piece, then once at its end. Neither may throw. The sink is an object, not a function of the
@@ -19,6 +23,8 @@ interface Request {
 export class Engine {
   readonly #native: NativeEngine;
   readonly #requests = new Map<number, Request>();
+  /** Long texts, one at a time: four would take all threads of Node's pool for seconds, from short texts and from every file. */
+  readonly #long = new OneByOne();
   #nextRequest = 1;
   /** A step lacked KV cells, and idle sequences hold some. */
   onPressure: (cells: number) => void = () => undefined;
@@ -49,11 +55,11 @@ export class Engine {
   }
 
   prepareChat(messagesJson: string, known: Int32Array): Promise<Int32Array> {
-    return typed(() => this.#native.prepareChat(messagesJson, known));
+    return this.#prepare(messagesJson, () => this.#native.prepareChat(messagesJson, known));
   }
 
   prepareText(text: string): Promise<Int32Array> {
-    return typed(() => this.#native.prepareText(text, true, true));
+    return this.#prepare(text, () => this.#native.prepareText(text, true, true));
   }
 
   /** @returns the request's number, for `cancel()` @throws LlamaError GRAMMAR_INVALID, MODEL_CLOSED */
@@ -88,6 +94,10 @@ export class Engine {
 
   stats(): Record<string, number> {
     return this.#native.stats();
+  }
+
+  #prepare(text: string, work: () => Promise<Int32Array>): Promise<Int32Array> {
+    return typed(() => (text.length < LONG_TEXT ? work() : this.#long.run('', work)));
   }
 
   #deliver(text: string, numbers: Int32Array): void {

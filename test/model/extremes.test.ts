@@ -39,3 +39,18 @@ describe('kvType', () => {
     await (await loadModel(path, { threads: 1, contextTokens: 512 })).close();
   });
 });
+
+test('long texts keep nobody waiting who says little', async () => {
+  const model = await loadModel(RECALL, { threads: 1 });
+  onTestFinished(() => model.close());
+  const ended: string[] = [];
+  const say = async (who: string, text: string): Promise<void> => {
+    const session = await model.createSession({ maxTokens: 1 });
+    await session.send(text).catch((error: unknown) => expect((error as LlamaError).code).toBe('CONTEXT_FULL'));
+    ended.push(who);
+  };
+  const text = 'Once there was a small robot. '.repeat(30_000);
+  const long = Array.from({ length: 5 }, () => say('long', text)); // as many as there are threads for it, and one
+  await Promise.all([...long, say('short', 'Hi.')]);
+  expect(ended).toEqual(['short', 'long', 'long', 'long', 'long', 'long']);
+});
