@@ -29,8 +29,8 @@ export interface Addon {
  * for each byte. Failures carry the name of an errno, or of one of SQLite's codes, in `code`.
  */
 export interface NativeIndex {
-  /** Makes it where there is none. Once, and before everything else. */
-  open(path: string): Promise<void>;
+  /** Makes it where there is none. Once, and before everything else. @param process this one's name, which no other one has */
+  open(path: string, process: string): Promise<void>;
   /** What is read from here to `endReading()` is of one moment. */
   beginReading(): void;
   endReading(): void;

@@ -5,6 +5,7 @@ import { LlamaError } from '../errors.js';
 import type { NativeIndex } from '../native.js';
 import { codeOf, directoryLost } from './failure.js';
 import { makeFolder, syncFolder } from './files.js';
+import { nameOf, self } from './process.js';
 import { keys } from './tables.js';
 import type { Draft, Key, View } from './view.js';
 
@@ -30,7 +31,7 @@ export class Environment implements View {
     if (identity !== undefined && identityOf(file) !== identity) throw directoryLost();
     await makeFolder(folder, true);
     const index = new (addon().Index)();
-    await index.open(file).catch(failIn(file));
+    await index.open(file, nameOf(self)).catch(failIn(file));
     const environment = new Environment(file, index);
     if (environment.identity === undefined) {
       await environment.close();

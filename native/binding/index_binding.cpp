@@ -65,12 +65,12 @@ template <class Work> auto IndexBinding::read(Napi::Env env, Work work) {
 }
 
 Napi::Value IndexBinding::open(const Napi::CallbackInfo& info) {
-    const std::string path = string_of(info[0], "path");
+    const std::string path = string_of(info[0], "path"), process = string_of(info[1], "process");
     const auto shared = shared_;
     return PromiseWorker<bool>::start(
         info.Env(),
-        [shared, path] {
-            shared->index.open(path);
+        [shared, path, process] {
+            shared->index.open(path, process);
             return true;
         },
         [shared](Napi::Env env, bool) {

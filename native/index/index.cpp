@@ -177,9 +177,9 @@ class Index::Connection {
 Index::Index() = default;
 Index::~Index() = default;
 
-void Index::open(const std::string& path) {
+void Index::open(const std::string& path, const std::string& process) {
     std::lock_guard<std::mutex> lock(writing_);
-    process_lock_ = ProcessLock::take(path + "-process");
+    process_lock_ = ProcessLock::take(path + "-process", process);
     auto writer = std::make_unique<Connection>(path, writer_patience_ms, Connection::to_write);
     reader_ = std::make_unique<Connection>(path, reader_patience_ms, Connection::to_read);
     writer_ = std::move(writer);

@@ -35,8 +35,8 @@ class Index {
     Index(const Index&) = delete;
     Index& operator=(const Index&) = delete;
 
-    // Makes it in an empty or missing file. Once.
-    void open(const std::string& path);
+    // Makes it in an empty or missing file. Once. process: the name of this one, as ProcessLock wants it.
+    void open(const std::string& path, const std::string& process);
 
     // A key has at least one byte.
     //

@@ -10,31 +10,13 @@
 #include "error.h"
 
 #include <cerrno>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <mutex>
 
 namespace llama_sessions {
 
-// Every process locks another byte: that of this one. Numbers of processes are given again, and to one in each container.
-static off_t own_byte() {
-    std::string name = std::to_string(getpid());
-#ifdef __linux__
-    std::ifstream status("/proc/self/stat");
-    const std::string text((std::istreambuf_iterator<char>(status)), std::istreambuf_iterator<char>());
-    size_t at = text.rfind(')');
-    for (int field = 2; field < 22 && at != std::string::npos; field++) at = text.find(' ', at + 1);
-    if (at != std::string::npos) name += "-" + text.substr(at + 1, text.find(' ', at + 1) - at - 1); // its start
-    char space[64];
-    const ssize_t length = readlink("/proc/self/ns/pid", space, sizeof space);
-    if (length > 0) name += "-" + std::string(space, static_cast<size_t>(length));
-#endif
-    return static_cast<off_t>(std::hash<std::string>()(name) >> 2);
-}
-
-std::shared_ptr<ProcessLock> ProcessLock::take(const std::string& path) {
+std::shared_ptr<ProcessLock> ProcessLock::take(const std::string& path, const std::string& process) {
     static std::mutex mutex;
     static std::map<std::pair<dev_t, ino_t>, std::weak_ptr<ProcessLock>> locks; // by file, which may have several names
 
@@ -49,7 +31,7 @@ std::shared_ptr<ProcessLock> ProcessLock::take(const std::string& path) {
     struct flock own {};
     own.l_type = F_WRLCK;
     own.l_whence = SEEK_SET;
-    own.l_start = own_byte();
+    own.l_start = static_cast<off_t>(std::hash<std::string>()(process) >> 2); // every process locks another byte
     own.l_len = 1;
     if (fcntl(file, F_OFD_SETLK, &own) != 0) {
         if (errno == EAGAIN || errno == EACCES) throw Error("ANOTHER_COPY", "Another copy of this addon has the lock.");
@@ -64,7 +46,7 @@ ProcessLock::~ProcessLock() { close(file_); }
 } // namespace llama_sessions
 #else
 namespace llama_sessions {
-std::shared_ptr<ProcessLock> ProcessLock::take(const std::string&) { return nullptr; }
+std::shared_ptr<ProcessLock> ProcessLock::take(const std::string&, const std::string&) { return nullptr; }
 ProcessLock::~ProcessLock() = default;
 } // namespace llama_sessions
 #endif

@@ -9,9 +9,10 @@ namespace llama_sessions {
 
 class ProcessLock {
   public:
-    // Shared by all of this copy. path: of a file beside the index, made where there is none. Throws Error ANOTHER_COPY. Null where
-    // the system has no such locks; Windows needs none, its locks belong to the opening anyway.
-    static std::shared_ptr<ProcessLock> take(const std::string& path);
+    // Shared by all of this copy. path: of a file beside the index, made where there is none. process: a name that no other one has,
+    // in no container. Throws Error ANOTHER_COPY. Null where the system has no such locks; Windows needs none, its locks belong to
+    // the opening anyway.
+    static std::shared_ptr<ProcessLock> take(const std::string& path, const std::string& process);
     ~ProcessLock();
     ProcessLock(const ProcessLock&) = delete;
     ProcessLock& operator=(const ProcessLock&) = delete;

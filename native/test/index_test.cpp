@@ -24,7 +24,7 @@ struct Folder {
 };
 
 struct Opened : Index {
-    explicit Opened(const Folder& folder) { open(folder.file()); }
+    explicit Opened(const Folder& folder) { open(folder.file(), "this"); }
 };
 
 std::string keys_of(const std::vector<Index::Entry>& entries) {
@@ -127,16 +127,16 @@ TEST(closing_an_index_leaves_the_one_in_its_place_alone) {
 
 TEST(files_that_are_no_index_are_refused) {
     Folder folder;
-    CHECK_EQ(error_code([&] { Index().open((folder.path / "missing/index.db").string()); }), "SQLITE_CANTOPEN");
+    CHECK_EQ(error_code([&] { Index().open((folder.path / "missing/index.db").string(), "this"); }), "SQLITE_CANTOPEN");
     std::ofstream(folder.file()) << std::string(5000, 'x');
-    CHECK_EQ(error_code([&] { Index().open(folder.file()); }), "SQLITE_NOTADB");
+    CHECK_EQ(error_code([&] { Index().open(folder.file(), "this"); }), "SQLITE_NOTADB");
 }
 
 TEST(an_index_that_is_not_open_says_so) {
     Folder folder;
     Index index;
     CHECK_EQ(error_code([&] { index.get("a"); }), "INTERNAL");
-    index.open(folder.file());
+    index.open(folder.file(), "this");
     index.close();
     CHECK_EQ(error_code([&] { index.begin_reading(); }), "INTERNAL");
     CHECK_EQ(error_code([&] { index.commit("a", std::nullopt, {}); }), "INTERNAL");
