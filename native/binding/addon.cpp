@@ -7,14 +7,6 @@
 #include "promise_worker.h"
 #include "system.h"
 
-#ifdef _WIN32
-#define WIN32_LEAN_AND_MEAN
-#define NOMINMAX
-#include <windows.h>
-#else
-#include <dlfcn.h>
-#endif
-
 namespace llama_sessions {
 
 static Napi::Value inspect_model_file(const Napi::CallbackInfo& info) {
@@ -49,19 +41,6 @@ static Napi::Value describe_system(const Napi::CallbackInfo& info) {
 }
 
 static void end_engines(const Napi::CallbackInfo& info) { end_engines_of(static_cast<napi_env>(info.Env())); }
-
-// Node unloads an addon as the last worker that uses it ends. ggml stays where another copy of this package uses it, with its log
-// and its handler of uncaught exceptions in what is gone; loaded again, it finds its own handler there and gives up.
-static void stay_loaded() {
-    const auto* self = reinterpret_cast<const void*>(&stay_loaded);
-#ifdef _WIN32
-    HMODULE module = nullptr;
-    GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
-                       static_cast<LPCWSTR>(self), &module);
-#else
-    dlopen(file_of(self).c_str(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-#endif
-}
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
     stay_loaded();

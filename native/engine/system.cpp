@@ -42,6 +42,17 @@ std::string file_of(const void* address) {
 #endif
 }
 
+void stay_loaded() {
+    const auto* self = reinterpret_cast<const void*>(&stay_loaded);
+#ifdef _WIN32
+    HMODULE module = nullptr;
+    GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+                       static_cast<LPCWSTR>(self), &module);
+#else
+    dlopen(file_of(self).c_str(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+#endif
+}
+
 static const char* kind_of(ggml_backend_dev_t device) {
     switch (ggml_backend_dev_type(device)) {
     case GGML_BACKEND_DEVICE_TYPE_CPU: return "cpu";

@@ -31,5 +31,9 @@ SystemInfo system_info();
 void check_versions();
 // The file that an address of this process was loaded from, as UTF-8; empty: unknown.
 std::string file_of(const void* address);
+// Keeps the module that this is part of, and all that it uses, until the process ends: Node unloads an addon as the last worker
+// that uses it ends. ggml stays where another copy of this package uses it, with its log and its handler of uncaught exceptions
+// in what is gone; loaded again, it finds its own handler there and gives up.
+void stay_loaded();
 
 } // namespace llama_sessions
