@@ -57,6 +57,14 @@ export function text(least: number, most: number): Check {
   };
 }
 
+/** The path of a file. In C++ it ends at its first NUL: that would be another file than the one that was named. */
+export function filePath(what: string): Check {
+  return (name, value) => {
+    if (typeof value !== 'string' || value === '' || value.includes('\0'))
+      throw new TypeError(refusal(name, `the path of ${what}`, value));
+  };
+}
+
 /** One of these strings. */
 export function oneOf(choices: readonly string[]): Check {
   const what = `one of ${quoted(choices)}`;

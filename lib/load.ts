@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { loadBackends } from './backends.js';
 import { addon } from './binding.js';
+import { filePath } from './checks.js';
 import { tell } from './emitter.js';
 import { Engine } from './engine.js';
 import { AbortError, fromNative } from './errors.js';
@@ -28,9 +29,7 @@ import { RestoreWorth } from './worth.js';
  * TEMPLATE_INVALID, NOT_SUPPORTED, STORE_FAILED; AbortError
  */
 export async function loadModel(path: string, options?: LoadOptions): Promise<Model> {
-  // In C++ a path ends at its first NUL: another file would be loaded than the one that was named.
-  if (typeof path !== 'string' || path === '' || path.includes('\0'))
-    throw new TypeError('path must be the path of a .gguf file');
+  filePath('a .gguf file')('path', path);
   const resolved = resolveLoadOptions(options);
   const file = resolve(path);
   await loadBackends();

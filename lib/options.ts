@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto';
-import { integer, refusal, text } from './checks.js';
+import { filePath, integer, refusal, text } from './checks.js';
 import { LlamaError } from './errors.js';
 import { checkMessages } from './messages.js';
 import type {
@@ -173,7 +173,7 @@ export function checkMessageCount(name: string, given: unknown, messages: number
 /** Checks what `importSession()` was given. @throws TypeError, RangeError */
 export function checkImportOptions(path: unknown, given: { id?: string; replace?: boolean } = {}): void {
   text(1, Infinity)('path', path);
-  if ((path as string).includes('\0')) throw new TypeError(refusal('path', 'the path of a file', path));
+  filePath('a file')('path', path);
   importCheck('options', given);
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { refusal } from './checks.js';
+import { filePath, refusal } from './checks.js';
 import type { Conversation } from './conversation.js';
 import { LlamaError } from './errors.js';
 import { hasExpired } from './expiry.js';
@@ -145,8 +145,7 @@ export class Session implements AsyncDisposable {
 
   /** One portable file: messages, tokens, settings, KV. Durable on return. @returns its size */
   export(path: string): Promise<{ bytes: number }> {
-    if (typeof path !== 'string' || path === '' || path.includes('\0'))
-      throw new TypeError('path must be the path of a file');
+    filePath('a file')('path', path);
     return this.#inOrder(() => exportConversation(this.#host, this.#conversation, path));
   }
 
