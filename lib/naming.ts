@@ -30,11 +30,8 @@ export class Naming {
 
   /** From now on the session names the pages of these tokens, and so does its record before long. */
   name(kv: SessionKv, tokens: Int32Array): void {
-    const before = kv.pages;
-    this.#name(kv, tokens);
     // The store may have kept the others for this session's record alone.
-    const now = new Set(kv.pages.map(({ key }) => key));
-    for (const { key } of before) if (!now.has(key)) this.#tiers.unname(key);
+    for (const { key } of this.#replace(kv, tokens)) this.#tiers.unname(key);
   }
 
   /** `name()` what its KV is of now. */
@@ -47,22 +44,21 @@ export class Naming {
 
   /** It has ended. Its record names what it named. */
   leave(kv: SessionKv): void {
-    this.#name(kv, NO_TOKENS);
+    for (const { key } of this.#replace(kv, NO_TOKENS)) if (!this.#users.has(key)) this.#tiers.unname(key);
   }
 
-  #name(kv: SessionKv, tokens: Int32Array): void {
+  /** @returns the pages that it names no more */
+  #replace(kv: SessionKv, tokens: Int32Array): readonly Page[] {
     const before = kv.pages;
     kv.named = tokens;
     kv.pages = this.#names.of(tokens);
     for (const { key } of kv.pages) this.#users.set(key, (this.#users.get(key) ?? 0) + 1);
     for (const { key } of before) {
       const left = (this.#users.get(key) ?? 0) - 1;
-      if (left > 0) {
-        this.#users.set(key, left);
-      } else {
-        this.#users.delete(key);
-        this.#tiers.unname(key);
-      }
+      if (left > 0) this.#users.set(key, left);
+      else this.#users.delete(key);
     }
+    const now = new Set(kv.pages.map(({ key }) => key));
+    return before.filter(({ key }) => !now.has(key));
   }
 }
