@@ -111,10 +111,11 @@ export class Restore {
     const began = performance.now();
     const reads: Promise<FoundPage | undefined>[] = [];
     const imports: { page: Page; tier: PageTier; done: Promise<boolean> }[] = [];
+    const stop = stopped.then(() => 'stopped' as const);
     for (const [i, page] of pages.entries()) {
       while (reads.length < Math.min(pages.length, i + READ_AHEAD))
         reads.push(this.#tiers.get(pages[reads.length] as Page));
-      const found = await Promise.race([reads[i], stopped.then(() => 'stopped' as const)]);
+      const found = await Promise.race([reads[i], stop]);
       if (found === 'stopped') break;
       if (found === undefined) {
         // Whoever ended before he wrote it did not write those behind it, and a full store has given them up as well.
