@@ -64,7 +64,8 @@ Tokens Model::tokenize(const std::string& text, bool add_special, bool parse_spe
     size_t from = 0;
     for (const size_t to : cuts) {
         tokenize_piece(text.data() + from, to - from, add_special && from == 0, parse_special, tokens);
-        if (add_special && from == 0 && llama_vocab_get_add_eos(vocab_) && !tokens.empty()) tokens.pop_back();
+        const bool adds_eos = add_special && from == 0 && llama_vocab_get_add_eos(vocab_);
+        if (adds_eos && !tokens.empty() && tokens.back() == llama_vocab_eos(vocab_)) tokens.pop_back();
         from = to;
     }
     return tokens;
