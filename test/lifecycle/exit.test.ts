@@ -3,6 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { runChild } from '../support/child.js';
 
 const clean = { signal: null, stderr: '' };
+/** A turn that generates. */
+const SPEAKING = `
+  const model = await load();
+  const turn = (await model.createSession()).send('Tell me a story.', LONG);
+  await spoken(model);`;
 
 describe('process.exit()', () => {
   const moments: Record<string, string> = {
@@ -11,9 +16,7 @@ describe('process.exit()', () => {
     'while the weights are read': `await load({ onProgress: () => process.exit(7) });`,
     'with an idle model': `await load(); process.exit(7);`,
     'while a turn generates': `
-      const model = await load();
-      const turn = (await model.createSession()).send('Tell me a story.', LONG);
-      await spoken(model);
+      ${SPEAKING}
       process.exit(7);`,
     'in a loop over the pieces': `
       const model = await load();
@@ -40,21 +43,15 @@ describe('process.exit()', () => {
       session.park();
       setImmediate(() => process.exit(7));`,
     'while the model closes': `
-      const model = await load();
-      const turn = (await model.createSession()).send('Tell me a story.', LONG);
-      await spoken(model);
+      ${SPEAKING}
       model.close();
       process.exit(7);`,
     'in a listener that was there before ours': `
       process.on('exit', () => process.exit(7));
-      const model = await load();
-      const turn = (await model.createSession()).send('Tell me a story.', LONG);
-      await spoken(model);
+      ${SPEAKING}
       process.exit(3);`,
     'where nobody listens any more': `
-      const model = await load();
-      const turn = (await model.createSession()).send('Tell me a story.', LONG);
-      await spoken(model);
+      ${SPEAKING}
       process.removeAllListeners('exit');
       process.exit(7);`,
     'after it was closed': `const model = await load(); await model.close(); process.exit(7);`,
@@ -66,9 +63,7 @@ describe('process.exit()', () => {
 
 test('an uncaught exception ends the process with code 1, and no crash', async () => {
   const ending = await runChild(`
-    const model = await load();
-    const turn = (await model.createSession()).send('Tell me a story.', LONG);
-    await spoken(model);
+    ${SPEAKING}
     setImmediate(() => { throw new Error('out of the blue'); });
     await turn;`);
   expect(ending).toMatchObject({ code: 1, signal: null });
@@ -120,9 +115,7 @@ describe('a natural end (R5)', () => {
 
 describe('signals', () => {
   const talking = `
-    const model = await load();
-    const turn = (await model.createSession()).send('Tell me a story.', LONG);
-    await spoken(model);
+    ${SPEAKING}
     console.log('talking');`;
 
   test.each(['SIGTERM', 'SIGINT'] as const)('%s does what it does by default', async (signal) => {
