@@ -123,7 +123,7 @@ export class AbortError extends LlamaError {
  */
 export function fromNative(error: unknown): Error {
   if (error instanceof LlamaError) return error;
-  if (!isError(error)) return new LlamaError('INTERNAL', `The addon threw ${String(error)}.`, { cause: error });
+  if (!isError(error)) return new LlamaError('INTERNAL', `The addon threw ${messageOf(error)}.`, { cause: error });
   const code: unknown = (error as { code?: unknown }).code;
   return new LlamaError(isErrorCode(code) ? code : 'INTERNAL', error.message, { cause: error });
 }

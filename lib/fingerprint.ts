@@ -6,9 +6,9 @@ const CHUNK = 2 ** 18;
 const SAMPLE = 4096;
 
 /**
- * What identifies a model wherever it lies: SHA-256 over the length of its file, its header (metadata with the chat template, vocabulary, tensor
- * descriptions) and 4 KiB from the middle of each tensor; when it is split, of each part. Hashing all of a large model would take
- * longer than loading it; a fine-tune has the same header, but not the same numbers in the middle of every tensor.
+ * What identifies a model wherever it lies: SHA-256 over the length of its file, its header (metadata with the chat template,
+ * vocabulary, tensor descriptions) and 4 KiB from the middle of each tensor; when it is split, of each part. Hashing all of a large
+ * model would take longer than loading it; a fine-tune has the same header, but not the same numbers in the middle of every tensor.
  * @returns 32 hex digits
  */
 export async function fingerprintModel(parts: readonly ModelPart[]): Promise<string> {
