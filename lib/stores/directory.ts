@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
 import { types } from 'node:util';
-import { LlamaError } from '../errors.js';
+import { Calls } from './calls.js';
 import { Claims } from './claims.js';
 import { codeOf, storeFailure } from './failure.js';
 import { Ledger } from './ledger.js';
+import { LedgerClaims } from './ledgerclaims.js';
+import { newOwner } from './owners.js';
 import { PageFiles } from './pagefiles.js';
 import { addPage, dropPage, evict, getPage } from './pages.js';
 import { deleteRecord, getRecord, listExpired, listRecords, putRecord } from './records.js';
@@ -56,11 +58,12 @@ export interface DirectoryStoreOptions {
 export class DirectoryStore implements SessionStore {
   readonly #ledger: Ledger;
   readonly #files: PageFiles;
+  /** Who this store is to others. */
+  readonly #owner = newOwner();
   readonly #claims: Claims;
   readonly #uses: Uses;
   readonly #pageBytes: number;
-  readonly #calls = new Set<Promise<unknown>>();
-  #closed: Promise<void> | undefined;
+  readonly #calls: Calls;
 
   /**
    * @param path of the directory; a relative one is resolved now
@@ -71,8 +74,9 @@ export class DirectoryStore implements SessionStore {
     checkStoreOptions('options', options);
     const root = resolve(path);
     this.#ledger = Ledger.join(root);
+    this.#calls = new Calls(root);
     this.#files = new PageFiles(root);
-    this.#claims = new Claims(this.#ledger);
+    this.#claims = new Claims(new LedgerClaims(this.#ledger, this.#owner));
     this.#uses = new Uses(this.#ledger);
     this.#pageBytes = options.pageBytes ?? PAGE_BYTES;
     dropped.register(this, { claims: this.#claims, ledger: this.#ledger }, this);
@@ -86,9 +90,7 @@ export class DirectoryStore implements SessionStore {
     // It is drafted later, perhaps twice: the caller may transfer or change what is his.
     const copy = Buffer.from(bytes);
     return this.#call('write a session record', async () => {
-      const { version, files } = await this.#ledger.change((draft) =>
-        putRecord(draft, id, copy, options, this.#claims.owner),
-      );
+      const { version, files } = await this.#ledger.change((draft) => putRecord(draft, id, copy, options, this.#owner));
       await this.#files.remove(files);
       return version;
     });
@@ -96,9 +98,7 @@ export class DirectoryStore implements SessionStore {
 
   deleteRecord(id: string, options: DeleteRecordOptions = {}): Promise<boolean> {
     return this.#call('delete a session record', async () => {
-      const { deleted, files } = await this.#ledger.change((draft) =>
-        deleteRecord(draft, id, options, this.#claims.owner),
-      );
+      const { deleted, files } = await this.#ledger.change((draft) => deleteRecord(draft, id, options, this.#owner));
       await this.#files.remove(files);
       return deleted;
     });
@@ -187,8 +187,7 @@ export class DirectoryStore implements SessionStore {
 
   /** Waits for what is in progress, and lets go of all claims. Idempotent. */
   close(): Promise<void> {
-    this.#closed ??= this.#end();
-    return this.#closed;
+    return this.#calls.close(() => this.#end());
   }
 
   /** @param file only if this is its file */
@@ -242,25 +241,17 @@ export class DirectoryStore implements SessionStore {
 
   /** Does the work of one method. What goes wrong becomes STORE_FAILED. @param doing as in 'read a page' */
   async #call<T>(doing: string, work: () => Promise<T>): Promise<T> {
-    if (this.#closed !== undefined) {
-      throw new LlamaError('STORE_FAILED', `The store in ${this.#ledger.root} is closed; open another one to go on.`);
-    }
-    const call = work();
-    this.#calls.add(call);
     try {
-      const result = await call;
+      const result = await this.#calls.run(work);
       this.#ledger.sweepOnce(() => sweep(this.#ledger, this.#files));
       return result;
     } catch (error) {
       throw storeFailure(doing, this.#ledger.root, error);
-    } finally {
-      this.#calls.delete(call);
     }
   }
 
   async #end(): Promise<void> {
     dropped.unregister(this);
-    await Promise.allSettled(this.#calls);
     try {
       // A hint: what can't be written is forgotten.
       await this.#uses.write().catch(() => undefined);

@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { checkStoreOptions, conflict } from './rules.js';
+import { checkStoreOptions, conflict, join } from './rules.js';
 import type {
   DeleteRecordOptions,
   ListedRecord,
@@ -156,15 +156,4 @@ export class MemoryStore implements SessionStore {
     this.#storedBytes -= this.#pages.get(key)?.byteLength ?? 0;
     return this.#pages.delete(key);
   }
-}
-
-/** A copy in memory of its own; `slice()` of a Buffer would share it. */
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.byteLength;
-  }
-  return whole;
 }

@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { LlamaError } from '../errors.js';
+import { SILENCE_MS } from './claims.js';
 import { ended, self, thread, type ProcessName } from './process.js';
+import { claimedElsewhere } from './rules.js';
 import { keys, LONGEST_ID, rest, tables } from './tables.js';
 import type { Draft, View } from './view.js';
-
-/** Silence after which an owner that nobody can look at is dead. */
-const SILENCE_MS = 30_000;
 
 /** Who claims sessions: a store object. */
 interface Owner extends ProcessName {
@@ -48,8 +47,7 @@ export function leave(draft: Draft, owner: string): void {
 export function checkClaim(view: View, id: string, owner: string): void {
   const claimed = ownerOf(view, id);
   if (claimed === undefined || claimed === owner || !lives(view, claimed)) return;
-  const message = 'Another process or store has claimed this session; close it there, or take it over here.';
-  throw new LlamaError('SESSION_CONFLICT', message);
+  throw claimedElsewhere();
 }
 
 /** Forgets owners that have ended, and what they claimed. */

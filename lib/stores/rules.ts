@@ -17,3 +17,20 @@ export function conflict(expected: number, stored: number): LlamaError {
   const message = `The session was changed elsewhere (${found}, version ${String(expected)} was expected); resume it and send again.`;
   return new LlamaError('SESSION_CONFLICT', message);
 }
+
+/** The refusal where another owner, who lives, has claimed it. */
+export function claimedElsewhere(): LlamaError {
+  const message = 'Another process or store has claimed this session; close it there, or take it over here.';
+  return new LlamaError('SESSION_CONFLICT', message);
+}
+
+/** A copy in memory of its own; `slice()` of a Buffer would share it. */
+export function join(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.byteLength;
+  }
+  return whole;
+}
