@@ -6,6 +6,8 @@ export { SessionPool, type AcquireOptions, type SessionPoolOptions } from './poo
 export type { Session } from './session.js';
 export { DirectoryStore, type DirectoryStoreOptions } from './stores/directory.js';
 export { MemoryStore, type MemoryStoreOptions } from './stores/memory.js';
+export { RedisStore, type RedisStoreOptions } from './stores/redis.js';
+export type { RedisClient } from './stores/redisserver.js';
 export type {
   DeleteRecordOptions,
   Durability,

@@ -1,0 +1,95 @@
+import { randomBytes } from 'node:crypto';
+import { ADD_PAGE, DELETE_PAGE, GET_PAGE, GET_PIECE, PUT_PIECE, WANTS_PAGE } from './redisscripts.js';
+import type { RedisServer } from './redisserver.js';
+import { join } from './rules.js';
+import { pageHash } from './tables.js';
+
+/** The server does one thing at a time: a larger piece would keep everybody waiting. */
+const PIECE_BYTES = 2 ** 22;
+/** A page whose writer says nothing for so long is given up. */
+const WRITING_MS = 60_000;
+
+/** Of the whole store, as of some answer: pages, their bytes, and how many made room for others. */
+export type Figures = [pages: number, bytes: number, evictions: number];
+
+/** KV pages on a server, in pieces. */
+export class RedisPages {
+  readonly #server: RedisServer;
+  readonly #budget: number;
+  readonly #onFigures: (figures: Figures) => void;
+
+  constructor(server: RedisServer, budget: number, onFigures: (figures: Figures) => void) {
+    this.#server = server;
+    this.#budget = budget;
+    this.#onFigures = onFigures;
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const hash = nameOf(key);
+    const found = (await this.#server.run(GET_PAGE, hash)) as [count: number, bytes: number, first: Buffer] | null;
+    if (found === null) return undefined;
+    const [count, bytes, first] = found;
+    const pieces = [first];
+    for (let number = 1; number < count; number++) {
+      const piece = (await this.#server.run(GET_PIECE, hash, number)) as Buffer | null;
+      if (piece === null) return undefined; // it was given up meanwhile
+      pieces.push(piece);
+    }
+    const page = join(pieces); // the client's Buffers are parts of larger ones
+    return page.byteLength === bytes ? page : undefined;
+  }
+
+  async put(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
+    const hash = nameOf(key);
+    const wanted = text(await this.#server.run(WANTS_PAGE, hash));
+    if (wanted !== 'wanted') return wanted === 'stored';
+    const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    if (bytes > this.#budget) return false;
+
+    const nonce = randomBytes(16);
+    let count = 0;
+    for (const piece of piecesOf(parts, bytes)) {
+      await this.#server.run(PUT_PIECE, nonce, count++, piece, WRITING_MS);
+    }
+    const added = await this.#server.run(ADD_PAGE, hash, nonce, count, bytes, this.#budget);
+    const [figures, outcome] = added as [Figures, Buffer];
+    this.#onFigures(figures);
+    if (text(outcome) === 'lost')
+      throw new Error('a page that was being written has lapsed: the connection is too slow');
+    return text(outcome) === 'stored';
+  }
+
+  async delete(key: string): Promise<boolean> {
+    const [figures, deleted] = (await this.#server.run(DELETE_PAGE, nameOf(key))) as [Figures, number];
+    this.#onFigures(figures);
+    return deleted === 1;
+  }
+}
+
+/** How the server knows a page: 32 bytes. */
+export function nameOf(key: string): Buffer {
+  return Buffer.from(pageHash(key), 'latin1');
+}
+
+/** Of the same size but for the last; at least one. */
+function* piecesOf(parts: readonly Uint8Array[], bytes: number): Generator<Uint8Array> {
+  let piece: Uint8Array[] = [];
+  let room = PIECE_BYTES;
+  for (const part of parts) {
+    for (let at = 0; at < part.byteLength;) {
+      const some = part.subarray(at, at + room);
+      piece.push(some);
+      at += some.byteLength;
+      room -= some.byteLength;
+      if (room > 0) continue;
+      yield join(piece);
+      piece = [];
+      room = PIECE_BYTES;
+    }
+  }
+  if (piece.length > 0 || bytes === 0) yield join(piece);
+}
+
+function text(answer: unknown): string {
+  return (answer as Buffer).toString('latin1');
+}

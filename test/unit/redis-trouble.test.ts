@@ -1,0 +1,285 @@
+/** RedisStore where the server, the connection or another process fails. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { RedisStore, type RedisStoreOptions } from '../../lib/stores/redis.js';
+import { RedisProcess } from '../support/redis.js';
+import { LossyProxy } from '../support/redis-proxy.js';
+import { all, expectCode, name, plain, random, same, text } from '../suites/store-values.js';
+
+const MB = 2 ** 20;
+/** Several pieces, the last one smaller. */
+const LARGE = new Uint8Array(randomBytes(9 * MB));
+
+let server: RedisProcess;
+beforeAll(async () => {
+  server = await new RedisProcess('--appendonly', 'yes', '--appendfsync', 'always').start();
+});
+afterAll(() => server.stop());
+beforeEach(() => server.command('FLUSHALL'));
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+/** A store with a connection of its own. */
+async function open(options: RedisStoreOptions = {}, path?: string): Promise<RedisStore> {
+  const client = await server.client(path);
+  const store = new RedisStore(client, options);
+  ends.push(
+    () => client.destroy(),
+    () => store.close().catch(() => undefined),
+  );
+  return store;
+}
+
+async function says(promise: Promise<unknown>, message: RegExp): Promise<void> {
+  await expectCode(promise, 'STORE_FAILED');
+  await expect(promise).rejects.toThrow(message);
+}
+
+describe('nothing is left behind', () => {
+  test('when all is deleted: the figures, which count versions on', async () => {
+    const store = await open({ pageBytes: 2 * MB });
+    for (const id of ['a', 'b', 'c']) {
+      await store.claim(id, false);
+      await name(store, id, `page of ${id}`, 'common');
+      await store.putPage(`page of ${id}`, LARGE.subarray(0, MB));
+      await store.putRecord(id, text('again'), { expected: 1, expiresAt: 5, pages: ['common', `page of ${id}`] });
+      await store.release(id);
+    }
+    await store.putPage('common', random(5));
+    expect(store.stats()).toMatchObject({ storedPages: 2, storedPageBytes: MB + 5, pageEvictions: 2 });
+    for (const { id } of await all(store)) await store.deleteRecord(id);
+    expect(store.stats()).toMatchObject({ storedPages: 0, storedPageBytes: 0, pageEvictions: 2 });
+    expect((await server.keys()).map(String)).toEqual(['{llama-sessions}:totals']);
+  });
+
+  test('a page whose writer ended in the middle of it lapses', async () => {
+    const store = await open();
+    await name(store, 'a', 'p');
+    const write = store.putPage('p', randomBytes(64 * MB));
+    await vi.waitUntil(async () => (await server.keys(':writing:')).length > 0, { interval: 1 });
+    for (const end of ends.splice(0, 1)) end(); // the connection
+    await expectCode(write, 'STORE_FAILED');
+    const [left = ''] = await server.keys(':writing:');
+    expect(await server.command('PTTL', left)).toBeGreaterThan(0);
+    expect(await (await open()).getPage('p')).toBeUndefined();
+  });
+
+  test('one of which a piece has lapsed is not stored', async () => {
+    const store = await open();
+    await name(store, 'a', 'p');
+    const write = store.putPage('p', randomBytes(64 * MB));
+    await vi.waitUntil(async () => (await server.keys(':writing:')).length > 0, { interval: 1 });
+    for (const key of await server.keys(':writing:')) await server.command('DEL', key);
+    await says(write, /too slow/);
+    expect(await store.getPage('p')).toBeUndefined();
+  });
+
+  test('one that is stored stays', async () => {
+    const store = await open();
+    await name(store, 'a', 'p');
+    await store.putPage('p', LARGE);
+    const pages = await server.keys(':page:');
+    expect(pages).toHaveLength(1);
+    expect(await server.command('PTTL', pages[0] ?? '')).toBe(-1);
+    expect(same(await store.getPage('p'), LARGE)).toBe(true);
+  });
+});
+
+describe('pages', () => {
+  test('what was read is not the next to go', async () => {
+    const store = await open({ pageBytes: 2000 });
+    await name(store, 'a', '1', '2', '3');
+    await store.putPage('1', random(1000));
+    await store.putPage('2', random(1000));
+    await store.getPage('1');
+    await store.putPage('3', random(1000));
+    expect(await store.getPage('2')).toBeUndefined();
+    expect(await store.getPage('1')).toBeDefined();
+  });
+
+  test('what the server dropped by itself is a miss, and can be written again', async () => {
+    const store = await open();
+    await name(store, 'a', 'p');
+    await store.putPage('p', random(1000));
+    for (const key of await server.keys(':page:')) await server.command('DEL', key);
+    expect(await store.getPage('p')).toBeUndefined();
+    expect(await store.putPage('p', random(1000))).toBe(true);
+    expect(await store.getPage('p')).toBeDefined();
+    expect(store.stats()).toMatchObject({ storedPages: 1, storedPageBytes: 1000 });
+  });
+
+  test('a page that two write at once is there once, one that nobody names meanwhile not at all', async () => {
+    const [one, other] = [await open(), await open()];
+    await name(one, 'a', 'p', 'q');
+    expect(await Promise.all([one.putPage('p', LARGE), other.putPage('p', LARGE)])).toEqual([true, true]);
+    const [stored] = await Promise.all([one.putPage('q', LARGE), pause(1).then(() => other.deleteRecord('a'))]);
+    expect(stored).toBe(false);
+    expect((await server.keys()).map(String)).toEqual(['{llama-sessions}:totals']);
+    await name(one, 'a');
+    expect(one.stats()).toMatchObject({ storedPages: 0, storedPageBytes: 0 });
+  });
+});
+
+describe('an answer that is lost with its connection', () => {
+  let proxy: LossyProxy;
+  beforeEach(async () => {
+    proxy = await LossyProxy.open(server.path);
+    ends.push(() => {
+      proxy.close();
+    });
+  });
+
+  test('a write happens once', async () => {
+    const store = await open({}, proxy.path);
+    expect(await store.putRecord('a', text('one'), { expected: 0 })).toBe(1);
+    proxy.answersToLose = 1;
+    expect(await store.putRecord('a', text('two'), { expected: 1 })).toBe(2);
+    expect(proxy.answersToLose).toBe(0);
+    expect(plain(await store.getRecord('a'))).toEqual({ version: 2, bytes: 'two' });
+  });
+
+  test('a write of which nobody knows whether it happened is no conflict for the next', async () => {
+    const store = await open({}, proxy.path);
+    await store.putRecord('a', text('one'), { expected: 0 });
+    proxy.answersToLose = 2;
+    await expectCode(store.putRecord('a', text('two'), { expected: 1 }), 'STORE_FAILED');
+    expect(await store.putRecord('a', text('three'), { expected: 1 })).toBe(3);
+    expect(plain(await store.getRecord('a'))).toEqual({ version: 3, bytes: 'three' });
+    // But only its own, and only once.
+    await expectCode(store.putRecord('a', text('four'), { expected: 1 }), 'SESSION_CONFLICT');
+  });
+
+  test('… unless somebody else has written since', async () => {
+    const [store, other] = [await open({}, proxy.path), await open()];
+    await store.putRecord('a', text('one'), { expected: 0 });
+    proxy.answersToLose = 2;
+    await expectCode(store.putRecord('a', text('two'), { expected: 1 }), 'STORE_FAILED');
+    await other.putRecord('a', text('other'), { expected: 2 });
+    await expectCode(store.putRecord('a', text('three'), { expected: 1 }), 'SESSION_CONFLICT');
+    expect(plain(await store.getRecord('a'))).toEqual({ version: 3, bytes: 'other' });
+  });
+
+  test('a page arrives whole', async () => {
+    const store = await open({}, proxy.path);
+    await name(store, 'a', 'p');
+    const write = store.putPage('p', LARGE);
+    for (let i = 0; i < 5; i++) {
+      await pause(5);
+      proxy.answersToLose = 1;
+    }
+    const stored = await write.catch(() => false);
+    proxy.answersToLose = 0;
+    expect(same(await store.getPage('p'), LARGE)).toBe(stored);
+    expect(await store.putPage('p', LARGE)).toBe(true);
+    expect(same(await store.getPage('p'), LARGE)).toBe(true);
+  });
+});
+
+describe('a server', () => {
+  test('that does not answer: STORE_FAILED in time, and it goes on afterwards', async () => {
+    const store = await open({ timeoutMs: 200 });
+    await store.putRecord('a', text('one'), { expected: 0 });
+    server.signal('SIGSTOP');
+    onTestFinished(() => {
+      server.signal('SIGCONT');
+    });
+    await says(store.putRecord('a', text('two'), { expected: 1 }), /did not answer within 200 ms/);
+    await expectCode(store.getRecord('a'), 'STORE_FAILED');
+    server.signal('SIGCONT');
+    // It had received the write, and has done it.
+    await vi.waitUntil(async () => (await (await open()).getRecord('a'))?.version === 2);
+    expect(await store.putRecord('a', text('three'), { expected: 1 })).toBe(3);
+  });
+
+  test('that is away: STORE_FAILED; back again it has all that was acknowledged', async () => {
+    const store = await open({ timeoutMs: 500 });
+    await store.putRecord('a', text('one'), { expected: 0, pages: ['p'] });
+    await store.putPage('p', LARGE);
+    await server.kill();
+    await expectCode(store.putRecord('a', text('two'), { expected: 1 }), 'STORE_FAILED');
+    await server.start();
+    // Another server process: it knows none of the scripts.
+    expect(await store.putRecord('a', text('three'), { expected: 1, pages: ['p'] })).toBe(2);
+    expect(plain(await store.getRecord('a'))).toEqual({ version: 2, bytes: 'three' });
+    expect(same(await store.getPage('p'), LARGE)).toBe(true);
+  });
+
+  test('that comes back in time is waited for', async () => {
+    const store = await open();
+    await store.putRecord('a', text('one'), { expected: 0 });
+    await server.kill();
+    const write = store.putRecord('a', text('two'), { expected: 1 });
+    await pause(50);
+    await server.start();
+    expect(await write).toBe(2);
+  });
+
+  test('whose memory is full: STORE_FAILED says what to do, and nothing half done stays', async () => {
+    const store = await open();
+    await name(store, 'a', 'p');
+    const full = /in Redis \(llama-sessions\): its memory is full; raise `maxmemory`.* \(OOM\)/;
+    await server.command('CONFIG', 'SET', 'maxmemory', '1');
+    ends.push(() => server.command('CONFIG', 'SET', 'maxmemory', '0'));
+    await says(store.putPage('p', LARGE), full);
+    await says(store.putRecord('b', text('x'), { expected: 0 }), full);
+    await says(store.claim('a', false), full);
+    await server.command('CONFIG', 'SET', 'maxmemory', '0');
+    expect((await all(store)).map(({ id }) => id)).toEqual(['a']);
+    expect(await store.getPage('p')).toBeUndefined();
+    expect(await store.putRecord('b', text('x'), { expected: 0 })).toBe(1);
+  });
+
+  test('on which another program has such keys: STORE_FAILED says so', async () => {
+    await server.command('SET', '{llama-sessions}:ids', 'not a set');
+    await says((await open()).putRecord('a', text('x'), { expected: 0 }), /another `prefix`/);
+  });
+});
+
+describe('a claim', () => {
+  test('lapses when its owner says nothing more', async () => {
+    const [one, other] = [await open(), await open()];
+    await one.claim('a', false);
+    const [claim = ''] = await server.keys();
+    expect(await server.command('PTTL', claim)).toBeGreaterThan(25_000);
+    await server.command('PEXPIRE', claim, '1');
+    await pause(10);
+    await other.claim('a', false);
+    await expectCode(one.putRecord('a', text('x'), { expected: 0 }), 'SESSION_CONFLICT');
+  });
+
+  describe('of an owner who lives', () => {
+    beforeEach(() => {
+      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+      ends.push(() => vi.useRealTimers());
+    });
+    const ids = Array.from({ length: 1200 }, (_, i) => `session ${String(i)}`);
+    const claims = async (): Promise<number> => (await server.keys()).length;
+
+    test('is renewed, however many there are, and taken back where it has lapsed', async () => {
+      const store = await open();
+      await Promise.all(ids.map((id) => store.claim(id, false)));
+      const lapse = `for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('PEXPIRE', key, 1) end`;
+      await server.command('EVAL', lapse, '0');
+      await vi.waitUntil(async () => (await claims()) === 0);
+      vi.advanceTimersByTime(10_000);
+      await vi.waitUntil(async () => (await claims()) === ids.length);
+      await store.close();
+      expect(await claims()).toBe(0);
+    });
+
+    test('is not renewed once somebody else has taken it', async () => {
+      const [one, other] = [await open(), await open()];
+      await one.claim('a', false);
+      vi.advanceTimersByTime(5000);
+      await other.claim('a', true);
+      vi.advanceTimersByTime(5000);
+      await one.claim('b', false); // behind the beat, on the same connection
+      await other.putRecord('a', text('x'), { expected: 0 });
+      await expectCode(one.putRecord('a', text('y'), { expected: 1 }), 'SESSION_CONFLICT');
+    });
+  });
+});
