@@ -34,6 +34,7 @@ const CASES = [
   'cost',
   'occupancy',
   'restore',
+  'redis',
   'shared-prefix',
   'save',
   'parking',

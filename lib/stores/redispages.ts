@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { ADD_PAGE, DELETE_PAGE, GET_PAGE, GET_PIECE, PUT_PIECE, WANTS_PAGE } from './redisscripts.js';
+import { ADD_PAGE, DELETE_PAGE, GET_PAGE, pageKey, PUT_PIECE, WANTS_PAGE } from './redisscripts.js';
 import type { RedisServer } from './redisserver.js';
 import { join } from './rules.js';
 import { pageHash } from './tables.js';
@@ -26,12 +26,12 @@ export class RedisPages {
 
   async get(key: string): Promise<Uint8Array | undefined> {
     const hash = nameOf(key);
-    const found = (await this.#server.run(GET_PAGE, hash)) as [count: number, bytes: number, first: Buffer] | null;
+    const found = (await this.#server.run(GET_PAGE, hash)) as [count: number, bytes: number] | null;
     if (found === null) return undefined;
-    const [count, bytes, first] = found;
-    const pieces = [first];
-    for (let number = 1; number < count; number++) {
-      const piece = (await this.#server.run(GET_PIECE, hash, number)) as Buffer | null;
+    const [count, bytes] = found;
+    const pieces: Buffer[] = [];
+    for (let number = 0; number < count; number++) {
+      const piece = await this.#server.field(pageKey(hash), number);
       if (piece === null) return undefined; // it was given up meanwhile
       pieces.push(piece);
     }

@@ -78,6 +78,11 @@ local function name_pages(before, after)
 end
 `;
 
+/** What follows the name in the key of a page's pieces. */
+export function pageKey(hash: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(':page:'), hash]);
+}
+
 function script(body: string): Script {
   const text = SHARED + body;
   return { text, sha1: createHash('sha1').update(text).digest('hex') };
@@ -173,17 +178,11 @@ end
 return 0
 `);
 
-/** hash → false, or pieces, bytes of all, the first piece */
+/** hash → false, or pieces, bytes of all */
 export const GET_PAGE: Script = script(`
 if not is_stored(ARGV[1]) then return false end
 touch(ARGV[1])
-local key = page(ARGV[1])
-return { redis.call('HLEN', key), tonumber(redis.call('HGET', sizes, ARGV[1])), redis.call('HGET', key, 0) }
-`);
-
-/** hash, number → that piece */
-export const GET_PIECE: Script = script(`
-return redis.call('HGET', page(ARGV[1]), ARGV[2])
+return { redis.call('HLEN', page(ARGV[1])), tonumber(redis.call('HGET', sizes, ARGV[1])) }
 `);
 
 /** hash → 'stored', 'unnamed', or 'wanted' */

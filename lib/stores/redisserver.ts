@@ -16,6 +16,7 @@ export interface RedisClient {
 interface Commands {
   eval(text: string, options: Arguments): Promise<unknown>;
   evalSha(sha1: string, options: Arguments): Promise<unknown>;
+  hGet(key: Buffer, field: string): Promise<unknown>;
 }
 
 interface Arguments {
@@ -55,13 +56,26 @@ export class RedisServer {
    * Runs a script that may be run twice: when the connection breaks, nobody knows whether it was. Strings of the answer are Buffers.
    * @throws what the client throws; Error when the server does not answer in time
    */
-  async run(script: Script, ...given: (string | number | Uint8Array)[]): Promise<unknown> {
+  run(script: Script, ...given: (string | number | Uint8Array)[]): Promise<unknown> {
+    const options: Arguments = { keys: [this.#name], arguments: given.map(argument) };
+    return this.#inTime((commands) => evaluate(commands, script, options));
+  }
+
+  /**
+   * Reads one field of a hash. Without a script, which costs large values two more copies.
+   * @param key what follows the name
+   */
+  async field(key: Buffer, field: number): Promise<Buffer | null> {
+    const whole = Buffer.concat([Buffer.from(this.#name), key]);
+    return (await this.#inTime((commands) => commands.hGet(whole, String(field)))) as Buffer | null;
+  }
+
+  async #inTime(work: (commands: Commands) => Promise<unknown>): Promise<unknown> {
     const timeout = new AbortController();
     const commands = this.#client.withCommandOptions({
       typeMapping: TYPE_MAPPING,
       abortSignal: timeout.signal, // what is not sent by then is never sent
     } as never) as Commands;
-    const options: Arguments = { keys: [this.#name], arguments: given.map(argument) };
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
@@ -70,7 +84,7 @@ export class RedisServer {
       }, this.#timeoutMs);
     });
     try {
-      return await Promise.race([attempt(commands, script, options, timeout.signal), late]);
+      return await Promise.race([attempt(() => work(commands), timeout.signal), late]);
     } finally {
       clearTimeout(timer);
     }
@@ -92,10 +106,10 @@ export function redisFailure(doing: string, where: string, error: unknown): Llam
 }
 
 /** Once more after the connection broke; as long as there is time when the server is not ready yet. */
-async function attempt(commands: Commands, script: Script, options: Arguments, timeout: AbortSignal): Promise<unknown> {
+async function attempt(work: () => Promise<unknown>, timeout: AbortSignal): Promise<unknown> {
   for (let isBroken = false; ;) {
     try {
-      return await evaluate(commands, script, options);
+      return await work();
     } catch (error) {
       const wait = NOT_READY.includes(replyCode(error));
       if (timeout.aborted || isBroken || (isRefusal(error) && !wait)) throw error;
