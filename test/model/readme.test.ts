@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadModel } from '../../lib/index.js';
 import { ROOT, run, start, type Program } from '../support/program.js';
 import { RECALL } from '../support/recall.js';
+import { freePort, portArgs, RedisProcess } from '../support/redis.js';
 
 const DOCUMENTS = [
   'README.md',
@@ -41,6 +42,16 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+/** For the example that needs one. */
+let redis: RedisProcess;
+let env: Record<string, string>;
+beforeAll(async () => {
+  const port = await freePort();
+  redis = await new RedisProcess(...portArgs(port)).start();
+  env = { REDIS_URL: `redis://127.0.0.1:${port}` };
+});
+afterAll(() => redis.stop());
+
 /** A folder with the example and a model, as the reader would have it. */
 async function prepare(code: string): Promise<string> {
   const cwd = await mkdtemp(join(folder, 'example-'));
@@ -56,7 +67,7 @@ test('there are examples, and one of them is a server', () => {
 
 // Again, as a starved machine may run the test model to its end before the example gets to cancel it.
 test.each(programs)('%s', { timeout: 400_000, retry: 2 }, async (_, code) => {
-  const ending = await run(['example.mjs'], { cwd: await prepare(code) });
+  const ending = await run(['example.mjs'], { cwd: await prepare(code), env });
   expect(ending).toMatchObject({ code: 0, stderr: '' });
   let rest = ending.stdout;
   for (const [, expected = ''] of code.matchAll(/→ (.+)$/gm)) {

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -64,7 +65,7 @@ export class RedisProcess {
     return quiet(createClient({ socket: { path, reconnectStrategy: 20 } })).connect();
   }
 
-  /** It must have been started with `cluster(port)`. */
+  /** It must have been started with this port, as a cluster. */
   async cluster(port: number) {
     const cluster = createCluster({ rootNodes: [{ socket: { host: '127.0.0.1', port } }] });
     return quiet(cluster).connect();
@@ -104,18 +105,17 @@ export class RedisProcess {
   }
 }
 
-/** What makes a server a cluster of one node. */
-export function clusterArgs(port: number): string[] {
-  return [
-    '--cluster-enabled',
-    'yes',
-    '--port',
-    String(port),
-    '--bind',
-    '127.0.0.1',
-    '--cluster-port',
-    String(port + 1),
-  ];
+/** A port that was free just now. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  return port;
+}
+
+export function portArgs(port: number): string[] {
+  return ['--port', String(port), '--bind', '127.0.0.1'];
 }
 
 /** A client without a listener would end the process when the server goes away. */

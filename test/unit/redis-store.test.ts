@@ -1,8 +1,6 @@
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RedisStore } from '../../lib/stores/redis.js';
-import { clusterArgs, RedisProcess, type Connection } from '../support/redis.js';
+import { freePort, portArgs, RedisProcess, type Connection } from '../support/redis.js';
 import { storeSuite, type StoreFixture } from '../suites/store-suite.js';
 
 /** The suite's stores, each on a name of its own. */
@@ -52,11 +50,9 @@ suiteOn('a pool of connections', async () => {
 });
 
 suiteOn('a cluster', async () => {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  const server = await new RedisProcess(...clusterArgs(port)).start();
+  const port = await freePort();
+  const cluster = ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())];
+  const server = await new RedisProcess(...portArgs(port), ...cluster).start();
   await server.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
   return [server, await server.cluster(port)];
 });
