@@ -30,8 +30,15 @@ export interface TurnCounters {
 
 export type Waiting = QueueEntry<Operation, Conversation>;
 
-/** The models of a store object. Weak: a model that is dropped without close() is collected. */
-const hostsOf = new WeakMap<SessionStore, readonly WeakRef<Host>[]>();
+/** What the models of a store object share. */
+interface Sharing {
+  /** Weak: a model that is dropped without close() is collected. */
+  hosts: readonly WeakRef<Host>[];
+  /** Claims and releases of a session: to the store all of these models are one. */
+  readonly claiming: OneByOne;
+}
+
+const sharingOf = new WeakMap<SessionStore, Sharing>();
 
 /** What the sessions of one model share: the engine, who may use it when, and where records go. */
 export class Host {
@@ -49,6 +56,7 @@ export class Host {
   readonly #moving = new OneByOne();
   /** Sessions that it has asked the store for, and not let go of. */
   readonly #claimed = new Set<string>();
+  readonly #sharing: Sharing;
   readonly counters: TurnCounters = { turns: 0, cancelledTurns: 0, failedTurns: 0, corruptRecords: 0 };
   readonly #queue: TurnQueue<Operation, Conversation>;
   #running = 0;
@@ -74,8 +82,10 @@ export class Host {
     this.durability = parts.durability;
     this.idleMs = parts.idleMs;
     this.#queue = new TurnQueue({ limit: parts.maxQueued });
-    const sharing = [...(hostsOf.get(parts.store) ?? [])].filter((host) => host.deref()?.closed === false);
-    hostsOf.set(parts.store, [...sharing, new WeakRef(this)]);
+    this.#sharing = sharingOf.get(parts.store) ?? { hosts: [], claiming: new OneByOne() };
+    const others = this.#sharing.hosts.filter((host) => host.deref()?.closed === false);
+    this.#sharing.hosts = [...others, new WeakRef(this)];
+    sharingOf.set(parts.store, this.#sharing);
     parts.residency.onRoom = () => {
       this.#pump();
     };
@@ -138,7 +148,7 @@ export class Host {
 
   /** Whether a model of this store object has it open, or opens or removes it just now. */
   isOpenAnywhere(id: string): boolean {
-    return this.#sharing().some((host) => host.open.has(id) || host.#moving.has(id));
+    return this.#hosts().some((host) => host.open.has(id) || host.#moving.has(id));
   }
 
   /** Whether the store can tell what other processes have open. If not, what has expired may be in use there. */
@@ -148,13 +158,10 @@ export class Host {
 
   /** Makes this store object the one that may write the session. Pair it with `release()`. @throws LlamaError SESSION_CONFLICT */
   async claim(id: string, takeOver: boolean): Promise<void> {
-    this.#claimed.add(id);
-    try {
+    await this.#sharing.claiming.run(id, async () => {
       await this.store.claim?.(id, takeOver);
-    } catch (error) {
-      this.#claimed.delete(id);
-      throw error;
-    }
+      this.#claimed.add(id);
+    });
   }
 
   /**
@@ -162,14 +169,16 @@ export class Host {
    * both are one. What can't be released now is later, or else lapses.
    */
   async release(id: string): Promise<void> {
-    this.#claimed.delete(id);
-    if (this.#sharing().some((host) => host.#claimed.has(id))) return;
-    await this.store.release?.(id).catch(() => undefined);
+    await this.#sharing.claiming.run(id, async () => {
+      this.#claimed.delete(id);
+      if (this.#hosts().some((host) => host.#claimed.has(id))) return;
+      await this.store.release?.(id).catch(() => undefined);
+    });
   }
 
   /** The models of this store object, this one among them. */
-  #sharing(): Host[] {
-    return (hostsOf.get(this.store) ?? []).flatMap((host) => host.deref() ?? []);
+  #hosts(): Host[] {
+    return this.#sharing.hosts.flatMap((host) => host.deref() ?? []);
   }
 
   /** @throws LlamaError MODEL_CLOSED */

@@ -1,5 +1,6 @@
 /** Sessions that change hands, are deleted, replaced, or expire while another process has them. */
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
@@ -156,6 +157,25 @@ describe('two processes, as it were, with a store object each', () => {
     reads.open();
     expect(await Promise.all(creating)).toMatchObject([{ code: 'SESSION_EXISTS' }, { code: 'SESSION_EXISTS' }]);
     expect(await says(await there.resumeSession('ann'), 'What is my name?')).toBe('Your name is Mosoba.');
+  });
+
+  test('what a model lets go of, while another one of the same store object opens it, that one has claimed', async () => {
+    const store = new DirectoryStore(path);
+    onTestFinished(() => store.close());
+    const releases = gateBefore(store, 'release'); // a store may take its time, and take calls in any order
+    const [first, second] = [await loadRecall({ store }), await loadRecall({ store })];
+    const session = await first.createSession({ id: 'bob', ...GREEDY });
+    await session.send('My name is Mosoba.');
+    releases.close();
+    const closing = session.close();
+    await until('it lets go', () => releases.waiting === 1);
+    const opening = second.resumeSession('bob');
+    await Promise.race([opening, pause(100)]);
+    releases.open();
+    await within('closing', closing);
+    const theirs = await within('opening', opening);
+    expect(await refusal('resuming', () => there.resumeSession('bob'))).toMatchObject(isTaken);
+    expect(await says(theirs, 'What is my name?')).toBe('Your name is Mosoba.');
   });
 
   test('wrong options take nothing from who has it open', async () => {
