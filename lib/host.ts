@@ -83,7 +83,7 @@ export class Host {
     this.idleMs = parts.idleMs;
     this.#queue = new TurnQueue({ limit: parts.maxQueued });
     this.#sharing = sharingOf.get(parts.store) ?? { hosts: [], claiming: new OneByOne() };
-    const others = this.#sharing.hosts.filter((host) => host.deref()?.closed === false);
+    const others = this.#sharing.hosts.filter((host) => host.deref() !== undefined);
     this.#sharing.hosts = [...others, new WeakRef(this)];
     sharingOf.set(parts.store, this.#sharing);
     parts.residency.onRoom = () => {

@@ -178,6 +178,26 @@ describe('two processes, as it were, with a store object each', () => {
     expect(await says(theirs, 'What is my name?')).toBe('Your name is Mosoba.');
   });
 
+  test('nor does a model let go of what one that is being closed still writes', async () => {
+    const store = new DirectoryStore(path);
+    onTestFinished(() => store.close());
+    const writes = gateBefore(store, 'putRecord');
+    const first = await loadRecall({ store });
+    await (await first.createSession({ id: 'bob', ...GREEDY })).send('My name is Mosoba.');
+    await first.resumeSession('bob', { metadata: { seen: 'yes' } });
+    writes.close();
+    const closing = first.close();
+    await until('it writes', () => writes.waiting === 1);
+    const second = await loadRecall({ store });
+    expect(await refusal('creating', () => second.createSession({ id: 'bob' }))).toMatchObject({
+      code: 'SESSION_EXISTS',
+    });
+    expect(await refusal('resuming', () => there.resumeSession('bob'))).toMatchObject(isTaken);
+    writes.open();
+    await within('close()', closing);
+    expect((await there.resumeSession('bob')).metadata).toEqual({ seen: 'yes' });
+  });
+
   test('wrong options take nothing from who has it open', async () => {
     await open();
     const wrong = { takeOver: true, maxTokens: '7' } as unknown as { takeOver: true };
