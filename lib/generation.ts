@@ -1,3 +1,4 @@
+import { onAbort } from './abort.js';
 import type { Conversation, TurnOutcome } from './conversation.js';
 import { AbortError, fromNative, LlamaError } from './errors.js';
 import { sessionClosed, type Host, type Operation, type Waiting } from './host.js';
@@ -226,10 +227,9 @@ export class Generation implements Operation {
 
   #watch(): void {
     const { signal, timeoutMs } = this.#options;
-    const onAbort = (): void => {
+    const unlisten = onAbort(signal, () => {
       this.#giveUp(new AbortError('', signal?.reason));
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
+    });
     const onTimeout = (): void => {
       this.#giveUp(
         new LlamaError(
@@ -240,7 +240,7 @@ export class Generation implements Operation {
     };
     const timer = timeoutMs === undefined ? undefined : setTimeout(onTimeout, timeoutMs);
     this.#unwatch = () => {
-      signal?.removeEventListener('abort', onAbort);
+      unlisten();
       clearTimeout(timer);
     };
   }

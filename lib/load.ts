@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { onAbort } from './abort.js';
 import { loadBackends } from './backends.js';
 import { addon } from './binding.js';
 import { filePath } from './checks.js';
@@ -99,16 +100,15 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
     memory: memoryBytes(),
     speculation: options.speculation,
   };
-  const giveUp = (): void => void engine.close();
   const isAborted = (): boolean => signal?.aborted === true; // a call: the compiler takes a property for constant
   if (isAborted()) throw new AbortError('', signal?.reason);
-  signal?.addEventListener('abort', giveUp, { once: true });
+  const unlisten = onAbort(signal, () => void engine.close());
   try {
     return await engine.open(native);
   } catch (error) {
     throw isAborted() ? new AbortError('', signal?.reason) : error;
   } finally {
-    signal?.removeEventListener('abort', giveUp);
+    unlisten();
   }
 }
 

@@ -1,3 +1,4 @@
+import { onAbort } from './abort.js';
 import { integer, options, refusal, type Shape } from './checks.js';
 import { AbortError, LlamaError } from './errors.js';
 import type { Model } from './model.js';
@@ -77,7 +78,7 @@ export class SessionPool implements AsyncDisposable {
       const leave = (): void => {
         this.#waiting.delete(waiter);
         clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
+        unlisten();
       };
       const waiter: Waiter = {
         resolve: (session) => {
@@ -89,9 +90,9 @@ export class SessionPool implements AsyncDisposable {
           reject(error);
         },
       };
-      const onAbort = (): void => {
+      const unlisten = onAbort(signal, () => {
         waiter.reject(new AbortError('', signal?.reason));
-      };
+      });
       const timer =
         timeoutMs === undefined
           ? undefined
@@ -100,7 +101,6 @@ export class SessionPool implements AsyncDisposable {
                 new LlamaError('TIMEOUT', `No session of the pool was given back within ${String(timeoutMs)} ms.`),
               );
             }, timeoutMs);
-      signal?.addEventListener('abort', onAbort, { once: true });
       this.#waiting.add(waiter);
       this.#serve();
     });

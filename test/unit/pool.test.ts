@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { AbortError, LlamaError } from '../../lib/errors.js';
 import type { Model } from '../../lib/model.js';
@@ -198,6 +199,20 @@ describe('waiting ends', () => {
     await pool.close();
     expect(await waiting).toMatchObject({ code: 'SESSION_CLOSED' });
     expect([listeners, timers()]).toEqual([0, before]);
+  });
+
+  test('any number with one signal, of which Node does not warn', async () => {
+    const pool = makePool({ size: 1 });
+    await pool.acquire();
+    const controller = new AbortController();
+    const waiting = Array.from({ length: 20 }, () =>
+      refusal('waiting', () => pool.acquire({ signal: controller.signal })),
+    );
+    expect(pool.counts).toEqual({ out: 1, waiting: 20 });
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    controller.abort();
+    for (const error of await Promise.all(waiting)) expect(error).toBeInstanceOf(AbortError);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
   });
 
   test('a session that was made for who has left is deleted', async () => {
