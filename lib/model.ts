@@ -183,7 +183,12 @@ export class Model implements AsyncDisposable {
    * not be written; everything has ended all the same
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      // Set before it begins: listeners hear of it on the way, and may close it too.
+      let begun: (ended: Promise<void>) => void = () => undefined;
+      this.#closing = new Promise<void>((resolve) => (begun = resolve));
+      begun(this.#close());
+    }
     return this.#closing;
   }
 

@@ -171,6 +171,20 @@ describe('close() of a model', () => {
     await within('a turn', kept.send('Hello', SHORT));
   });
 
+  test('again, from listeners that hear of it: all have the same closing', async () => {
+    const model = await loadRecall({ maxResident: 1 });
+    await speaking(model, await model.createSession());
+    const closings: Promise<void>[] = [];
+    for (let i = 0; i < 3; i++) {
+      const session = await model.createSession();
+      session.on('error', () => closings.push(model.close()));
+      session.send('Hello'); // waits
+    }
+    closings.push(model.close());
+    await within('close()', Promise.all(closings));
+    expect([closings.length, new Set(closings).size]).toEqual([4, 1]);
+  });
+
   test('in the tick of send()', async () => {
     const model = await loadRecall();
     const session = await model.createSession();
