@@ -20,7 +20,8 @@ export function conflict(expected: number, stored: number): LlamaError {
 
 /** The refusal where another owner, who lives, has claimed it. */
 export function claimedElsewhere(): LlamaError {
-  const message = 'Another process or store has claimed this session; close it there, or take it over here.';
+  const message =
+    'Another process or store has claimed this session; close it there, or take it over: resumeSession(id, { takeOver: true }).';
   return new LlamaError('SESSION_CONFLICT', message);
 }
 

@@ -206,6 +206,23 @@ describe('two processes, as it were, with a store object each', () => {
     expect(await says(mine, 'What is my name?')).toBe('Your name is Mosoba.');
   });
 
+  test('who would create, import or resume what another one has open is told what to do', async () => {
+    await open();
+    const file = join(path, 'session.lls');
+    await mine.export(file);
+    const calls = [
+      () => there.createSession({ id: 'ann' }),
+      () => there.importSession(file, { replace: true }),
+      () => there.resumeSession('ann'),
+    ];
+    for (const call of calls) {
+      const error = await refusal('a call', call);
+      expect(error).toMatchObject(isTaken);
+      // Only one of them has the option.
+      expect(error.message).toMatch(/close it there, or take it over: resumeSession\(id, \{ takeOver: true \}\)\.$/);
+    }
+  });
+
   test('what is deleted elsewhere has ended here with the next turn', async () => {
     await open();
     expect(await there.deleteSession('ann')).toBe(true);
