@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadModel, type Model, type ModelStats, type Piece, type Session } from '../../lib/index.js';
+import { runChild } from '../support/child.js';
 import { loadRecall } from '../support/models.js';
 import { RECALL } from '../support/recall.js';
 
@@ -82,6 +83,17 @@ test('a grammar is followed, a bad one is GRAMMAR_INVALID, a bias bans', async (
   const [robot = 0] = model.tokenize(' robot');
   const banned = await session.send('Tell me a story.', { sampling: { logitBias: { [robot]: -100 } } });
   expect(banned.text).not.toContain(' robot');
+});
+
+test('where a grammar does not parse is printed to stderr', async () => {
+  const child = await runChild(`
+    const model = await load();
+    const session = await model.createSession({ sampling: { grammar: 'root ::= ("yes" | "no"\\nrest = "x"' } });
+    await session.send('Hello').catch(({ code }) => console.log(code));
+    await model.close();
+  `);
+  expect(child).toMatchObject({ code: 0, stdout: 'GRAMMAR_INVALID\n' });
+  expect(child.stderr).toMatch(/error parsing grammar: expecting '\)' at = "x"/);
 });
 
 test('whatever bytes the model makes, the text is whole characters', async () => {
