@@ -126,7 +126,7 @@ export interface TurnOptions {
   stop?: string[];
   /** -1000 to 1000. Default: the session's. */
   priority?: number;
-  /** Keep generating past end-of-generation tokens; for benchmarks. Default: false. */
+  /** Keep generating past end-of-generation tokens, as long as a grammar has anything else; for benchmarks. Default: false. */
   ignoreEog?: boolean;
   /** Aborting rejects the turn with AbortError (its `partial` holds the text so far). */
   signal?: AbortSignal;
@@ -189,7 +189,7 @@ export interface Piece {
 /** What a turn came to. */
 export interface Reply {
   text: string;
-  /** 'stop': the model ended it. 'length': maxTokens. 'stopSequence': one of `stop`. 'cancelled': cancel() or `break`. */
+  /** 'stop': by the model or its grammar. 'length': maxTokens. 'stopSequence': one of `stop`. 'cancelled': cancel() or `break`. */
   finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled';
   usage: Usage;
   timings: Timings;

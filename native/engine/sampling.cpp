@@ -124,7 +124,12 @@ llama_token Sampler::choose_by_grammar(const float* logits) {
     candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(),
                                      [](const llama_token_data& candidate) { return candidate.logit == -INFINITY; }),
                       candidates_.end());
-    if (candidates_.empty()) throw Error("GRAMMAR_INVALID", "The grammar allows no token of this model here.");
+    if (candidates_.empty()) {
+        // The end is ignored as long as there is anything else: what is finished has ended.
+        const Tokens& ends = model_.end_tokens();
+        if (options_.ignore_end && !ends.empty() && grammar_allows(ends.front())) return ends.front();
+        throw Error("GRAMMAR_INVALID", "The grammar allows no token of this model here.");
+    }
     if (chain_) return draw();
     return std::max_element(candidates_.begin(), candidates_.end(),
                             [](const auto& a, const auto& b) { return a.logit < b.logit; })

@@ -2,6 +2,7 @@
 #include "recall.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 using namespace llama_sessions;
@@ -282,6 +283,9 @@ TEST(engine_ends_a_turn_whose_grammar_leads_nowhere) {
     options.sampling.grammar = R"(root ::= "Not" "ed")";
     CHECK_EQ(live.run(options).text, "Noted");
     options.sampling.ignore_end = true;
+    CHECK_EQ(live.run(options).reason(), "stop"); // it is finished
+    options.sampling.ignore_end = false;
+    for (const llama_token end : recall().end_tokens()) options.sampling.bias.push_back({end, -INFINITY});
     const uint32_t neighbour = live.submit(greedy(1, chat({"Tell me a story."})));
     const Reply reply = live.run(options);
     CHECK_EQ(reply.reason(), "error");

@@ -235,24 +235,31 @@ TEST(sampling_grammar_of_nothing_ends_at_once) {
     }
 }
 
-TEST(sampling_grammar_dead_ends_are_errors) {
-    // A grammar that is finished, and no end to choose.
-    SamplingOptions options = greedy_options();
-    options.grammar = R"(root ::= "yes")";
-    options.ignore_end = true;
-    Sampler finished(recall(), options);
-    CHECK_EQ(error_code([&] { write(finished, 1); }), "GRAMMAR_INVALID");
+TEST(sampling_grammar_that_is_finished_ends_although_the_end_is_ignored) {
+    for (const float temperature : {0.0f, 1.0f}) {
+        SamplingOptions options;
+        options.temperature = temperature;
+        options.ignore_end = true;
+        options.grammar = R"(root ::= "yes" " please"?)"; // it may end before, and goes on as long as it can
+        Sampler sampler(recall(), options);
+        CHECK_EQ(write(sampler, 1), "yes please");
+    }
+}
 
+TEST(sampling_grammar_dead_ends_are_errors) {
+    SamplingOptions options = greedy_options();
     // A letter that the bias forbids.
-    options.ignore_end = false;
     options.grammar = R"(root ::= "q" "z")";
     for (llama_token token = 0; token < recall().vocabulary_size(); token++) {
         if (recall().piece(token).substr(0, 1) == "z") options.bias.push_back({token, -INFINITY});
     }
     for (const float temperature : {0.0f, 1.0f}) {
-        options.temperature = temperature;
-        Sampler forbidden(recall(), options);
-        CHECK_EQ(error_code([&] { write(forbidden, 1); }), "GRAMMAR_INVALID");
+        for (const bool ignore_end : {false, true}) {
+            options.temperature = temperature;
+            options.ignore_end = ignore_end;
+            Sampler forbidden(recall(), options);
+            CHECK_EQ(error_code([&] { write(forbidden, 1); }), "GRAMMAR_INVALID");
+        }
     }
 }
 

@@ -85,6 +85,13 @@ test('a grammar is followed, a bad one is GRAMMAR_INVALID, a bias bans', async (
   expect(banned.text).not.toContain(' robot');
 });
 
+test('a grammar that is finished ends the turn, also when the end is ignored', async () => {
+  const session = await model.createSession({ sampling: { ...GREEDY, grammar: 'root ::= "yes" " please"?' } });
+  const reply = await session.send('What is my name?', { ignoreEog: true });
+  expect(reply).toMatchObject({ text: 'yes please', finishReason: 'stop' });
+  expect(session.messages.at(-1)).toEqual({ role: 'assistant', content: 'yes please' });
+});
+
 test('where a grammar does not parse is printed to stderr', async () => {
   const child = await runChild(`
     const model = await load();
