@@ -1,26 +1,60 @@
 /** Sessions that change hands, are deleted, replaced, or expire while another process has them. */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { DirectoryStore, type Model, type Session } from '../../lib/index.js';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { DirectoryStore, RedisStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
 import { gateBefore } from '../support/gate.js';
 import { folder, loadRecall, says, speaking } from '../support/models.js';
+import { RedisProcess } from '../support/redis.js';
 import { holdTime } from '../support/time.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
 const isGone = { code: 'SESSION_NOT_FOUND' };
 const isTaken = { code: 'SESSION_CONFLICT' };
 
-describe('two processes, as it were, with a store object each', () => {
+/** What makes store objects, each as another process would have it, on the same sessions. */
+type Stores = () => DirectoryStore | RedisStore;
+
+let server: RedisProcess;
+beforeAll(async () => {
+  server = await new RedisProcess().start();
+});
+afterAll(() => server.stop());
+
+async function inDirectory(): Promise<Stores> {
+  const path = await folder();
+  return () => new DirectoryStore(path);
+}
+
+async function inRedis(): Promise<Stores> {
+  await server.command('FLUSHALL');
+  const client = await server.client();
+  onTestFinished(() => {
+    client.destroy();
+  });
+  return () => new RedisStore(client);
+}
+
+describe.each([
+  ['a directory', inDirectory],
+  ['Redis', inRedis],
+])('two processes, as it were, with a store object each, in %s', (_, storesIn) => {
   let path: string;
+  let newStore: Stores;
   let here: Model;
   let there: Model;
   let mine: Session;
   beforeEach(async () => {
     path = await folder();
-    here = await loadRecall({ store: path });
-    there = await loadRecall({ store: path });
+    const stores = await storesIn();
+    newStore = () => {
+      const store = stores();
+      onTestFinished(() => store.close());
+      return store;
+    };
+    here = await loadRecall({ store: newStore() });
+    there = await loadRecall({ store: newStore() });
   });
 
   const open = async (options: object = {}): Promise<void> => {
@@ -56,7 +90,7 @@ describe('two processes, as it were, with a store object each', () => {
 
   test('nor is it deleted when it is taken over in a turn that outlasts its time: it lives on', async () => {
     const time = holdTime();
-    there = await loadRecall({ store: path }); // which looks after its sessions by that time
+    there = await loadRecall({ store: newStore() }); // which looks after its sessions by that time
     await open({ ttlMs: 10_000 });
     const { turn } = await speaking(here, mine);
     time.pass(11_000);
@@ -132,8 +166,7 @@ describe('two processes, as it were, with a store object each', () => {
   });
 
   test('a model lets go of nothing that another one of the same store object has open', async () => {
-    const store = new DirectoryStore(path);
-    onTestFinished(() => store.close());
+    const store = newStore();
     const [first, second] = [await loadRecall({ store }), await loadRecall({ store })];
     const session = await first.createSession({ id: 'bob', ...GREEDY });
     await session.send('My name is Mosoba.');
@@ -147,8 +180,7 @@ describe('two processes, as it were, with a store object each', () => {
   test('when two models of one store object fail to open a session at the same time, nobody has claimed it', async () => {
     await open();
     await mine.close();
-    const store = new DirectoryStore(path);
-    onTestFinished(() => store.close());
+    const store = newStore();
     const reads = gateBefore(store, 'getRecord');
     const both = [await loadRecall({ store }), await loadRecall({ store })];
     reads.close();
@@ -160,8 +192,7 @@ describe('two processes, as it were, with a store object each', () => {
   });
 
   test('what a model lets go of, while another one of the same store object opens it, that one has claimed', async () => {
-    const store = new DirectoryStore(path);
-    onTestFinished(() => store.close());
+    const store = newStore();
     const releases = gateBefore(store, 'release'); // a store may take its time, and take calls in any order
     const [first, second] = [await loadRecall({ store }), await loadRecall({ store })];
     const session = await first.createSession({ id: 'bob', ...GREEDY });
@@ -179,8 +210,7 @@ describe('two processes, as it were, with a store object each', () => {
   });
 
   test('nor does a model let go of what one that is being closed still writes', async () => {
-    const store = new DirectoryStore(path);
-    onTestFinished(() => store.close());
+    const store = newStore();
     const writes = gateBefore(store, 'putRecord');
     const first = await loadRecall({ store });
     await (await first.createSession({ id: 'bob', ...GREEDY })).send('My name is Mosoba.');
