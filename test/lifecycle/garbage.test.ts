@@ -1,6 +1,7 @@
 /** What is dropped without close() is found by the garbage collector, and ends as if it had been closed. */
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { runChild, type Ending } from '../support/child.js';
+import { RedisProcess } from '../support/redis.js';
 
 const good = { code: 0, signal: null, stderr: '' };
 
@@ -175,4 +176,18 @@ test('a session keeps its model alive', async () => {
     for (let i = 0; i < 30; i++) { gc(); await pause(5); }
     console.log((await session.send('Count from 3 to 9.', { sampling: { temperature: 0 } })).text);`);
   expect(ending).toMatchObject({ ...good, stdout: '3 4 5 6 7 8 9\n' });
+});
+
+test('a dropped RedisStore lets go of what it has claimed', async () => {
+  const server = await new RedisProcess().start();
+  onTestFinished(() => server.stop());
+  const ending = await run(`
+    const { createClient } = await import('redis');
+    const { RedisStore } = await import('llama-sessions');
+    const client = await createClient({ socket: { path: ${JSON.stringify(server.path)} } }).connect();
+    const claims = async () => (await client.keys('*')).length;
+    await (async () => { await new RedisStore(client).claim('ann', false); })();
+    console.log(await claims(), await collected(async () => (await claims()) === 0));
+    client.destroy();`);
+  expect(ending).toMatchObject({ ...good, stdout: '1 true\n' });
 });
