@@ -5,6 +5,7 @@ import type { EngineInfo } from './native.js';
 import { OneByOne } from './onebyone.js';
 import { TurnQueue, type QueueEntry } from './queue.js';
 import type { Residency } from './residency.js';
+import { storeBehind } from './stores/encrypted.js';
 import type { Durability, SessionStore } from './stores/store.js';
 
 /** Something that a session does: one at a time, in order of arrival. */
@@ -82,10 +83,11 @@ export class Host {
     this.durability = parts.durability;
     this.idleMs = parts.idleMs;
     this.#queue = new TurnQueue({ limit: parts.maxQueued });
-    this.#sharing = sharingOf.get(parts.store) ?? { hosts: [], claiming: new OneByOne() };
+    const shared = storeBehind(parts.store);
+    this.#sharing = sharingOf.get(shared) ?? { hosts: [], claiming: new OneByOne() };
     const others = this.#sharing.hosts.filter((host) => host.deref() !== undefined);
     this.#sharing.hosts = [...others, new WeakRef(this)];
-    sharingOf.set(parts.store, this.#sharing);
+    sharingOf.set(shared, this.#sharing);
     parts.residency.onRoom = () => {
       this.#pump();
     };

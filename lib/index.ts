@@ -5,6 +5,7 @@ export type { Model } from './model.js';
 export { SessionPool, type AcquireOptions, type SessionPoolOptions } from './pool.js';
 export type { Session } from './session.js';
 export { DirectoryStore, type DirectoryStoreOptions } from './stores/directory.js';
+export type { KeyRing } from './stores/keyring.js';
 export { MemoryStore, type MemoryStoreOptions } from './stores/memory.js';
 export { RedisStore, type RedisStoreOptions } from './stores/redis.js';
 export type { RedisClient } from './stores/redisserver.js';

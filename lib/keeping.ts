@@ -7,6 +7,8 @@ import type { Host } from './host.js';
 import { infoOf } from './info.js';
 import type { Page } from './pages.js';
 import { decodeRecord, encodeRecord } from './record.js';
+import { contentOf } from './stores/encrypted.js';
+import type { StoredRecord } from './stores/store.js';
 import { commonPrefix } from './tokens.js';
 
 /**
@@ -129,14 +131,14 @@ function recordedPages({ info, residency }: Host, { kv, tokens }: Conversation):
 export async function deleteStored(host: Host, id: string): Promise<boolean> {
   const stored = await host.store.getRecord(id);
   const deleted = await host.store.deleteRecord(id);
-  if (stored !== undefined) forgetKv(host, stored.bytes);
+  if (stored !== undefined) forgetKv(host, stored);
   return deleted;
 }
 
 /** Nothing of what was said is to stay in RAM, if the record can be read. */
-export function forgetKv({ residency, fingerprint }: Host, bytes: Uint8Array): void {
+export function forgetKv({ residency, fingerprint }: Host, stored: StoredRecord): void {
   try {
-    const record = decodeRecord(bytes);
+    const record = decodeRecord(contentOf(stored));
     if (record.fingerprint === fingerprint) residency.forget(record.tokens.subarray(0, record.kvTokens));
   } catch {
     // Damaged: what its pages are called can't be known.
@@ -151,7 +153,7 @@ export async function deleteExpired(host: Host, id: string): Promise<void> {
     const stored = await store.getRecord(id);
     if (stored === undefined || !hasExpired(stored)) return;
     await store.deleteRecord(id, { expected: stored.version });
-    forgetKv(host, stored.bytes);
+    forgetKv(host, stored);
   } finally {
     await host.release(id);
   }

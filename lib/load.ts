@@ -17,6 +17,8 @@ import { Residency } from './residency.js';
 import { DirectoryStore } from './stores/directory.js';
 import { MemoryStore } from './stores/memory.js';
 import type { SessionStore } from './stores/store.js';
+import { encryptedStore } from './stores/encrypted.js';
+import { Keys } from './stores/keyring.js';
 import { typedStore } from './stores/typed.js';
 import { PageTiers } from './tiers.js';
 import { computeThreads, memoryBytes } from './threads.js';
@@ -116,15 +118,20 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
 const typedStores = new WeakMap<SessionStore, SessionStore>();
 
 /** A store of ours is closed with the model; one that was passed in may serve other models. */
-function storeOf({ store, diskBytes }: ResolvedLoadOptions): { store: SessionStore; close: () => Promise<void> } {
+function storeOf({ store, diskBytes, encryption }: ResolvedLoadOptions): {
+  store: SessionStore;
+  close: () => Promise<void>;
+} {
+  const withKeys = (plain: SessionStore): SessionStore =>
+    encryption === undefined ? plain : encryptedStore(plain, new Keys(encryption));
   if (typeof store === 'object') {
     const typed = typedStores.get(store) ?? typedStore(store);
     typedStores.set(store, typed);
-    return { store: typed, close: () => Promise.resolve() };
+    return { store: withKeys(typed), close: () => Promise.resolve() };
   }
   if (store === undefined) return { store: recordsInMemory(), close: () => Promise.resolve() };
   const directory = new DirectoryStore(store, diskBytes === undefined ? {} : { pageBytes: diskBytes });
-  return { store: directory, close: () => directory.close() };
+  return { store: withKeys(typedStore(directory)), close: () => directory.close() };
 }
 
 /** Without pages: those are in RAM already, as long as there is room. */

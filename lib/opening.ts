@@ -6,6 +6,7 @@ import type { OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { forgetKv, isConflict, isNewest, keepRecord, takeKv } from './keeping.js';
 import { decodeRecord, type SessionRecord } from './record.js';
+import { contentOf } from './stores/encrypted.js';
 import type { StoredRecord } from './stores/store.js';
 import type { ResumeOptions } from './types.js';
 
@@ -45,7 +46,7 @@ export async function resumed(host: Host, id: string, options: ResumeOptions | u
 
 /**
  * @param takenOver from who has it open: its record may say that its time is over
- * @throws TypeError; LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, STORE_FAILED
+ * @throws TypeError; LlamaError SESSION_NOT_FOUND, SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, KEY_NOT_FOUND, STORE_FAILED
  */
 export async function readStored(
   host: Host,
@@ -55,7 +56,7 @@ export async function readStored(
 ): Promise<Conversation> {
   const found = takenOver ? await host.store.getRecord(id) : await stored(host, id, false);
   if (found === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
-  const conversation = fromRecord(host, { ...decodeRecord(found.bytes), id });
+  const conversation = fromRecord(host, { ...decodeRecord(contentOf(found)), id });
   conversation.version = found.version;
   conversation.reconfigure(options);
   return conversation;
@@ -74,7 +75,7 @@ export async function imported(host: Host, id: string, file: OpenExport, replace
   conversation.version = before?.version ?? 0;
   conversation.dirty = true;
   await keepRecord(host, conversation);
-  if (before !== undefined) forgetKv(host, before.bytes);
+  if (before !== undefined) forgetKv(host, before);
   await takeKv(host, conversation, file);
   return conversation;
 }
@@ -111,6 +112,6 @@ async function stored(host: Host, id: string, isWanted: boolean): Promise<Stored
     if (!isConflict(error)) throw error;
     return host.store.getRecord(id); // in use: it ends where it is open
   }
-  forgetKv(host, found.bytes);
+  forgetKv(host, found);
   return undefined;
 }

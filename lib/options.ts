@@ -1,6 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { filePath, integer, refusal, text } from './checks.js';
-import { LlamaError } from './errors.js';
 import { checkMessages } from './messages.js';
 import type {
   ResolvedLoadOptions,
@@ -27,11 +26,9 @@ import type { LoadOptions, ResumeOptions, Sampling, SessionFilter, SessionOption
 export type * from './resolved.js';
 export { checkMessages, toMessages } from './messages.js';
 
-/** Checks what `loadModel()` was given. @throws TypeError, RangeError, LlamaError NOT_SUPPORTED */
+/** Checks what `loadModel()` was given. @throws TypeError, RangeError */
 export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions {
   loadCheck('options', given);
-  if (given.encryption !== undefined)
-    throw notYet('encryption', 'leave it out, or keep the store on an encrypted disk');
   if (given.cache?.diskBytes !== undefined && typeof given.store !== 'string')
     throw new TypeError('cache.diskBytes goes with a store that is a path; give it to the store itself');
   const contextTokens = given.contextTokens ?? 'auto';
@@ -53,13 +50,14 @@ export function resolveLoadOptions(given: LoadOptions = {}): ResolvedLoadOptions
     ...present({
       store: given.store,
       diskBytes: given.cache?.diskBytes,
+      encryption: given.encryption,
       onProgress: given.onProgress,
       signal: given.signal,
     }),
   };
 }
 
-/** Checks what `createSession()` was given. @throws TypeError, RangeError, LlamaError NOT_SUPPORTED */
+/** Checks what `createSession()` was given. @throws TypeError, RangeError */
 export function resolveSessionOptions(given: SessionOptions = {}): ResolvedSessionOptions {
   sessionCheck('options', given);
   const messages = checkMessages(given.messages ?? []);
@@ -72,7 +70,7 @@ export function resolveSessionOptions(given: SessionOptions = {}): ResolvedSessi
 
 /**
  * Checks what `resumeSession()` was given.
- * @throws TypeError (for `id` and `messages` too, as both are the stored session's), RangeError, LlamaError NOT_SUPPORTED
+ * @throws TypeError (for `id` and `messages` too, as both are the stored session's), RangeError
  */
 export function checkResumeOptions(given: ResumeOptions = {}): void {
   resumeCheck('options', given);
@@ -147,10 +145,6 @@ function present<T extends object>(all: T): { [K in keyof T]?: Exclude<T[K], und
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;
   };
-}
-
-function notYet(what: string, instead: string): LlamaError {
-  return new LlamaError('NOT_SUPPORTED', `${what} is not supported in this version; ${instead}.`);
 }
 
 /** Checks what `listSessions()` was given. @throws TypeError, RangeError */

@@ -1,5 +1,6 @@
 /** Options as the rest of the package sees them: checked, copied, complete. Made by `options.ts`. */
 import type { SubmitOptions } from './native.js';
+import type { KeyRing } from './stores/keyring.js';
 import type { Durability, SessionStore } from './stores/store.js';
 import type { Message, Sampling } from './types.js';
 
@@ -18,6 +19,7 @@ export interface ResolvedLoadOptions {
   /** A directory path or a store; absent: in memory. */
   store?: string | SessionStore;
   durability: Durability;
+  encryption?: KeyRing;
   ramBytes: number;
   /** Absent: the store's own. */
   diskBytes?: number;

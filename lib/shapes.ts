@@ -1,5 +1,7 @@
 /** Which values the options take: the tables behind `options.ts` and `record.ts`. The defaults are in `options.ts`. */
+import { types } from 'node:util';
 import {
+  demand,
   dictionary,
   integer,
   list,
@@ -56,6 +58,26 @@ const logitBias: Check = (name, value) => {
   }
 };
 
+/** Its refusals show nothing of a key, nor of what may be one. */
+const keyRing: Check = (name, value) => {
+  const isRing = Object.prototype.toString.call(value) === '[object Object]';
+  if (!isRing) throw new TypeError(`${name} must be an object of current and keys`);
+  const ring = value as Record<string, unknown>;
+  options({ current: text(1, 255), keys: object })(name, ring);
+  demand(name, ring, ['current', 'keys']);
+  const keys = ring['keys'] as Record<string, unknown>;
+  for (const [id, key] of Object.entries(keys)) {
+    const of = `${name}.keys[${JSON.stringify(id)}]`;
+    const length = Buffer.byteLength(id);
+    if (length < 1 || length > 255) throw new RangeError(`the id of ${of} must have 1 to 255 bytes of UTF-8`);
+    if (!types.isUint8Array(key)) throw new TypeError(`${of} must be a Uint8Array of 32 bytes`);
+    if (key.byteLength !== 32) throw new RangeError(`${of} must have 32 bytes, has ${String(key.byteLength)}`);
+  }
+  const current = ring['current'] as string;
+  if (!Object.hasOwn(keys, current))
+    throw new RangeError(refusal(`${name}.current`, 'the id of one of its keys', current));
+};
+
 const CACHE: Shape<CacheOptions> = {
   ramBytes: integer(0, Number.MAX_SAFE_INTEGER),
   diskBytes: integer(0, Number.MAX_SAFE_INTEGER),
@@ -76,7 +98,7 @@ const LOAD: Shape<LoadOptions> = {
   store,
   durability: oneOf(['always', 'everysec', 'none']),
   cache: options(CACHE),
-  encryption: object,
+  encryption: keyRing,
   maxQueued: integer(1, INT32),
   onProgress: type('function'),
   signal: signalCheck,

@@ -1,3 +1,4 @@
+import type { KeyRing } from './stores/keyring.js';
 import type { Durability, SessionStore } from './stores/store.js';
 
 /** How a model is loaded. A wrong type is a `TypeError`, a wrong value a `RangeError`, an unknown name a `TypeError`. */
@@ -36,7 +37,11 @@ export interface LoadOptions {
   durability?: Durability;
   /** Budgets of the KV tiers. */
   cache?: CacheOptions;
-  /** Encrypts everything that a store keeps. Not in this version: NOT_SUPPORTED. */
+  /**
+   * Encrypts what a store keeps: messages, tokens, settings, metadata and KV, with AES-256-GCM. Not ids, versions, expiries and sizes,
+   * nor what `export()` writes. Default: none. A session whose key is not here rejects with KEY_NOT_FOUND, and one that was stored
+   * without encryption with SNAPSHOT_CORRUPT; KV of either is computed again.
+   */
   encryption?: KeyRing;
   /** Turns that may wait, over all sessions, before send() rejects with QUEUE_FULL. Default: 1024. */
   maxQueued?: number;
@@ -67,13 +72,6 @@ export interface CacheOptions {
    * leaves earlier when others need its place.
    */
   idleMs?: number;
-}
-
-/** AES-256 keys by id; `current` encrypts, the others can still decrypt. */
-export interface KeyRing {
-  current: string;
-  /** 32 bytes each. */
-  keys: Record<string, Uint8Array>;
 }
 
 /** What a session is created with. */

@@ -2,19 +2,19 @@ import { LlamaError } from '../errors.js';
 
 /** What a store is asked for: nothing more once it is closed. */
 export class Calls {
-  readonly #what: string;
+  readonly #store: string;
   readonly #calls = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  /** @param what the store, as in 'The store in /data is closed' */
-  constructor(what: string) {
-    this.#what = what;
+  /** @param store as in 'The store in /data is closed' */
+  constructor(store: string) {
+    this.#store = store;
   }
 
   /** @throws LlamaError STORE_FAILED once it is closed */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed !== undefined) {
-      throw new LlamaError('STORE_FAILED', `The store in ${this.#what} is closed; open another one to go on.`);
+      throw new LlamaError('STORE_FAILED', `${this.#store} is closed; open another one to go on.`);
     }
     const call = work();
     this.#calls.add(call);

@@ -74,7 +74,7 @@ export class DirectoryStore implements SessionStore {
     checkStoreOptions('options', options);
     const root = resolve(path);
     this.#ledger = Ledger.join(root);
-    this.#calls = new Calls(root);
+    this.#calls = new Calls(`The store in ${root}`);
     this.#files = new PageFiles(root);
     this.#claims = new Claims(new LedgerClaims(this.#ledger, this.#owner));
     this.#uses = new Uses(this.#ledger);

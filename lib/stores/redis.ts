@@ -8,7 +8,7 @@ import { RedisClaims } from './redisclaims.js';
 import { idBytes, idOf, lexRange } from './redisids.js';
 import { nameOf, RedisPages, type Figures } from './redispages.js';
 import { DELETE_RECORD, GET_RECORD, LIST_EXPIRED, LIST_RECORDS, PUT_RECORD } from './redisscripts.js';
-import { isRefusal, redisFailure, RedisServer, type RedisClient } from './redisserver.js';
+import { redisFailure, RedisServer, type RedisClient } from './redisserver.js';
 import { claimedElsewhere, conflict, join } from './rules.js';
 import type {
   DeleteRecordOptions,
@@ -66,8 +66,6 @@ export class RedisStore implements SessionStore {
   readonly #owner = newOwner();
   readonly #claims: Claims;
   readonly #pages: RedisPages;
-  /** Nonces of writes that nobody answered: they may have happened. */
-  readonly #unanswered = new Map<string, Buffer>();
   #figures: Figures | undefined;
 
   /**
@@ -82,7 +80,7 @@ export class RedisStore implements SessionStore {
     const { prefix = PREFIX, pageBytes = PAGE_BYTES, timeoutMs = TIMEOUT_MS } = options;
     this.#where = `Redis (${prefix})`;
     this.#server = new RedisServer(client, `{${prefix}}`, timeoutMs);
-    this.#calls = new Calls(this.#where);
+    this.#calls = new Calls(`The store in ${this.#where}`);
     this.#claims = new Claims(new RedisClaims(this.#server, this.#owner));
     this.#pages = new RedisPages(this.#server, pageBytes, (figures) => {
       this.#figures = figures;
@@ -105,14 +103,9 @@ export class RedisStore implements SessionStore {
     return this.#call('write a session record', async () => {
       const { expected, info = '', pages = [], expiresAt = '' } = options;
       const names = join([...new Set(pages)].map(nameOf));
-      const nonce = randomBytes(16);
-      const unanswered = this.#unanswered.get(id) ?? '';
-      const given = [idBytes(id), copy, expected, info, names, expiresAt, this.#owner, nonce, unanswered];
-      const answer = await this.#server.run(PUT_RECORD, ...given).catch((error: unknown) => {
-        if (!isRefusal(error)) this.#unanswered.set(id, nonce);
-        throw error;
-      });
-      this.#unanswered.delete(id);
+      const nonce = randomBytes(16); // by which the server knows it, should it come twice
+      const given = [idBytes(id), copy, expected, info, names, expiresAt, this.#owner, nonce];
+      const answer = await this.#server.run(PUT_RECORD, ...given);
       return this.#took(expected, answer);
     });
   }

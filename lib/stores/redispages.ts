@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { ADD_PAGE, DELETE_PAGE, GET_PAGE, pageKey, PUT_PIECE, WANTS_PAGE } from './redisscripts.js';
 import type { RedisServer } from './redisserver.js';
-import { join } from './rules.js';
+import { join, piecesOf } from './rules.js';
 import { pageHash } from './tables.js';
 
 /** The server does one thing at a time: a larger piece would keep everybody waiting. */
@@ -48,7 +48,7 @@ export class RedisPages {
 
     const nonce = randomBytes(16);
     let count = 0;
-    for (const piece of piecesOf(parts, bytes)) {
+    for (const piece of piecesOf(parts, PIECE_BYTES)) {
       await this.#server.run(PUT_PIECE, nonce, count++, piece, WRITING_MS);
     }
     const added = await this.#server.run(ADD_PAGE, hash, nonce, count, bytes, this.#budget);
@@ -69,25 +69,6 @@ export class RedisPages {
 /** How the server knows a page: 32 bytes. */
 export function nameOf(key: string): Buffer {
   return Buffer.from(pageHash(key), 'latin1');
-}
-
-/** Of the same size but for the last; at least one. */
-function* piecesOf(parts: readonly Uint8Array[], bytes: number): Generator<Uint8Array> {
-  let piece: Uint8Array[] = [];
-  let room = PIECE_BYTES;
-  for (const part of parts) {
-    for (let at = 0; at < part.byteLength;) {
-      const some = part.subarray(at, at + room);
-      piece.push(some);
-      at += some.byteLength;
-      room -= some.byteLength;
-      if (room > 0) continue;
-      yield join(piece);
-      piece = [];
-      room = PIECE_BYTES;
-    }
-  }
-  if (piece.length > 0 || bytes === 0) yield join(piece);
 }
 
 function text(answer: unknown): string {

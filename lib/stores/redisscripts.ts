@@ -94,17 +94,16 @@ return redis.call('HMGET', record(ARGV[1]), 'v', 'b', 'e')
 `);
 
 /**
- * id, bytes, expected version, info, pages, expiry or '', owner, nonce, nonce of an earlier write that nobody answered or ''
- * → what happened, version
+ * id, bytes, expected version, info, pages, expiry or '', owner, nonce → what happened, version
  */
 export const PUT_RECORD: Script = script(`
-local id, bytes, expected, info, pages, expires, owner, nonce, unanswered = unpack(ARGV)
+local id, bytes, expected, info, pages, expires, owner, nonce = unpack(ARGV)
 local key = record(id)
 local version, write, before = unpack(redis.call('HMGET', key, 'v', 'w', 'p'))
 version = tonumber(version or 0)
 if write == nonce then return answer('done', version) end
 if has_another(id, owner) then return answer('claimed', version) end
-if version ~= tonumber(expected) and not (unanswered ~= '' and write == unanswered) then return answer('conflict', version) end
+if version ~= tonumber(expected) then return answer('conflict', version) end
 if version == 0 then version = total('deleted') end
 version = version + 1
 -- First, as a server that is short of memory refuses it only where nothing was written before.

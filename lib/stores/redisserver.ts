@@ -91,11 +91,6 @@ export class RedisServer {
   }
 }
 
-/** Whether the server has said so, and done nothing. Otherwise it may have done it or do it yet. */
-export function isRefusal(error: unknown): boolean {
-  return replyCode(error) !== '';
-}
-
 /** What users see of an error. @param doing as in 'write a session record' */
 export function redisFailure(doing: string, where: string, error: unknown): LlamaError {
   if (error instanceof LlamaError) return error;
@@ -105,16 +100,17 @@ export function redisFailure(doing: string, where: string, error: unknown): Llam
   return new LlamaError('STORE_FAILED', `Could not ${doing} in ${where}: ${why}.`, { cause: error });
 }
 
-/** Once more after the connection broke; as long as there is time when the server is not ready yet. */
+/** Once more after the connection broke; as long as there is time while the server is not ready. */
 async function attempt(work: () => Promise<unknown>, timeout: AbortSignal): Promise<unknown> {
   for (let isBroken = false; ;) {
     try {
       return await work();
     } catch (error) {
-      const wait = NOT_READY.includes(replyCode(error));
-      if (timeout.aborted || isBroken || (isRefusal(error) && !wait)) throw error;
-      isBroken = !wait;
-      if (wait) await pause(RETRY_MS);
+      const code = replyCode(error);
+      const isReady = code !== '' && !NOT_READY.includes(code);
+      if (timeout.aborted || isReady || (code === '' && isBroken)) throw error;
+      if (code === '') isBroken = true;
+      else await pause(RETRY_MS);
     }
   }
 }

@@ -35,3 +35,23 @@ export function join(parts: readonly Uint8Array[]): Uint8Array {
   }
   return whole;
 }
+
+/** What the parts make up, in pieces of that size but for the last one, which may be empty where it is the only one. */
+export function* piecesOf(parts: readonly Uint8Array[], size: number): Generator<Uint8Array> {
+  let piece: Uint8Array[] = [];
+  let room = size;
+  for (const part of parts) {
+    for (let at = 0; at < part.byteLength;) {
+      if (room === 0) {
+        yield join(piece);
+        piece = [];
+        room = size;
+      }
+      const some = part.subarray(at, at + room);
+      piece.push(some);
+      at += some.byteLength;
+      room -= some.byteLength;
+    }
+  }
+  yield join(piece);
+}

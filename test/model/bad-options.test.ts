@@ -55,10 +55,6 @@ describe('loadModel()', () => {
   test('a path with a NUL character', async () => {
     expect(await refusal('NUL', () => loadModel(`${RECALL}\0.gguf`, { threads: 1 }))).toBeInstanceOf(TypeError);
   });
-  test('what this version lacks', async () => {
-    const encryption = { current: 'a', keys: { a: new Uint8Array(32) } };
-    expect(await refusal('lacking', () => call({ encryption }))).toMatchObject({ code: 'NOT_SUPPORTED' });
-  });
 });
 
 describe('createSession() and resumeSession()', () => {

@@ -226,18 +226,6 @@ describe('what is refused, and how it is said', () => {
     expect(() => session({ system: 'b', messages: [{ role: 'user', content: 'a' }] })).not.toThrow();
   });
 
-  test('what later versions bring is NOT_SUPPORTED now, after its type was checked', () => {
-    const call = (): unknown => load({ encryption: { current: 'a', keys: {} } });
-    expect(call).toThrow(LlamaError);
-    expect(call).toThrow(
-      expect.objectContaining({
-        code: 'NOT_SUPPORTED',
-        message: expect.stringMatching(/not supported in this version; .+\./) as unknown,
-      }),
-    );
-    refuses(() => load({ encryption: 'key' }), 'type', "encryption must be an object, got 'key'");
-  });
-
   test('a number of messages to keep is one that there is', () => {
     for (const good of [0, 4]) expect(() => checkMessageCount('toMessage', good, 4)).not.toThrow();
     for (const bad of [-1, 5, 0.5, NaN])

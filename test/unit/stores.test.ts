@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { DirectoryStore } from '../../lib/stores/directory.js';
+import { encryptedStore } from '../../lib/stores/encrypted.js';
+import { Keys } from '../../lib/stores/keyring.js';
 import { MemoryStore } from '../../lib/stores/memory.js';
 import type { SessionStore } from '../../lib/stores/store.js';
 import { typedStore } from '../../lib/stores/typed.js';
@@ -32,6 +34,13 @@ storeSuite('a typed store', {
   ...directory,
   open: async (pageBytes?: number) => typedStore(await directory.open(pageBytes)),
   reopen: async () => typedStore(await directory.reopen()),
+});
+
+const keys = new Keys({ current: 'a', keys: { a: Buffer.alloc(32, 'key') } });
+storeSuite('an encrypted store', {
+  open: async () => encryptedStore(typedStore(await directory.open()), keys),
+  reopen: async () => encryptedStore(typedStore(await directory.reopen()), keys),
+  clean: directory.clean,
 });
 
 describe('what a constructor refuses', () => {
