@@ -1,6 +1,6 @@
 /** Sessions whose store gets nothing to see. */
 import { randomBytes } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, type KeyRing, type Model, type Session, type SessionInfo } from '../../lib/index.js';
@@ -135,9 +135,32 @@ describe('a new key', () => {
     await wantsName(await model.resumeSession('ann'));
     expect(model.stats()).toMatchObject({ kvMisses: 0, storeFailures: 0 });
     await model.close();
+    const again = await load(BOTH);
+    await wantsName(await again.resumeSession('ann'));
+    expect(again.stats()).toMatchObject({ kvMisses: 0, storeFailures: 0 });
+    await again.close();
     const later = await load({ current: 'b', keys: { b: OTHER } });
     expect(await says(await later.resumeSession('ann'), 'What is my name?')).toBe('Your name is Mosoba.');
   });
+});
+
+test('KV that was changed is computed again, and kept again', async () => {
+  await keep(RING);
+  for (const name of await readdir(join(path, 'pages'), { recursive: true })) {
+    const file = join(path, 'pages', name);
+    if ((await stat(file)).isDirectory()) continue;
+    const bytes = await readFile(file);
+    await writeFile(file, bytes.fill(1, bytes.byteLength - 4));
+  }
+  const model = await load(RING);
+  const session = await model.resumeSession('ann');
+  expect(await says(session, 'What is my name?')).toBe('Your name is Mosoba.');
+  expect(model.stats().kvMisses).toBeGreaterThan(0);
+  await session.save();
+  await model.close();
+  const again = await load(RING);
+  await wantsName(await again.resumeSession('ann'));
+  expect(again.stats()).toMatchObject({ kvMisses: 0, storeFailures: 0 });
 });
 
 test('two models of one store object and the same keys know of each other', async () => {
@@ -146,6 +169,7 @@ test('two models of one store object and the same keys know of each other', asyn
   const [one, other] = [await loadRecall({ store, encryption: RING }), await loadRecall({ store, encryption: RING })];
   const session = await one.createSession({ id: 'ann', ...GREEDY });
   await session.send('My name is Mosoba.');
+  expect(Buffer.from((await store.getRecord('ann'))?.bytes ?? []).includes('Mosoba')).toBe(false);
   const theirs = await other.resumeSession('ann');
   await session.close(); // and lets go of nothing that the other one has
   const elsewhere = await load(RING);
