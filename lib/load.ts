@@ -34,10 +34,12 @@ import { RestoreWorth } from './worth.js';
 export async function loadModel(path: string, options?: LoadOptions): Promise<Model> {
   filePath('a .gguf file')('path', path);
   const resolved = resolveLoadOptions(options);
+  // A copy, before anything is waited for: the user may wipe his keys when this returns.
+  const keys = resolved.encryption && new Keys(resolved.encryption);
   const file = resolve(path);
   await loadBackends();
   const parts = await inspect(file);
-  const { store, close } = storeOf(resolved);
+  const { store, close } = storeOf(resolved, keys);
   const engine = new Engine(quiet(resolved.onProgress));
   try {
     const [info, fingerprint] = await Promise.all([open(engine, file, resolved), fingerprintModel(parts)]);
@@ -118,12 +120,11 @@ async function open(engine: Engine, path: string, options: ResolvedLoadOptions):
 const typedStores = new WeakMap<SessionStore, SessionStore>();
 
 /** A store of ours is closed with the model; one that was passed in may serve other models. */
-function storeOf({ store, diskBytes, encryption }: ResolvedLoadOptions): {
-  store: SessionStore;
-  close: () => Promise<void>;
-} {
-  const withKeys = (plain: SessionStore): SessionStore =>
-    encryption === undefined ? plain : encryptedStore(plain, new Keys(encryption));
+function storeOf(
+  { store, diskBytes }: ResolvedLoadOptions,
+  keys: Keys | undefined,
+): { store: SessionStore; close: () => Promise<void> } {
+  const withKeys = (plain: SessionStore): SessionStore => (keys === undefined ? plain : encryptedStore(plain, keys));
   if (typeof store === 'object') {
     const typed = typedStores.get(store) ?? typedStore(store);
     typedStores.set(store, typed);

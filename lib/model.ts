@@ -63,7 +63,7 @@ export class Model implements AsyncDisposable {
    * Opens a session that the store keeps; the one that is open in this process, if there is one. Its first turn restores the KV
    * that was saved with it.
    * @param options replace what was stored, and are stored with the next turn, `save()` or `close()`
-   * @throws LlamaError SESSION_NOT_FOUND, SESSION_CONFLICT (another process has it open), SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH,
+   * @throws LlamaError SESSION_NOT_FOUND, SESSION_CONFLICT (another process has it open), SNAPSHOT_CORRUPT, SNAPSHOT_MISMATCH, KEY_NOT_FOUND,
    * STORE_FAILED, MODEL_CLOSED
    */
   async resumeSession(id: string, options?: ResumeOptions): Promise<Session> {

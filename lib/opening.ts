@@ -6,7 +6,7 @@ import type { OpenExport } from './exportfile.js';
 import type { Host } from './host.js';
 import { forgetKv, isConflict, isNewest, keepRecord, takeKv } from './keeping.js';
 import { decodeRecord, type SessionRecord } from './record.js';
-import { contentOf } from './stores/encrypted.js';
+import { contentOf, isOutdated } from './stores/encrypted.js';
 import type { StoredRecord } from './stores/store.js';
 import type { ResumeOptions } from './types.js';
 
@@ -58,6 +58,7 @@ export async function readStored(
   if (found === undefined) throw new LlamaError('SESSION_NOT_FOUND', `No session '${id}' is stored; create it.`);
   const conversation = fromRecord(host, { ...decodeRecord(contentOf(found)), id });
   conversation.version = found.version;
+  conversation.dirty = isOutdated(found);
   conversation.reconfigure(options);
   return conversation;
 }

@@ -19,6 +19,7 @@ export interface ResolvedLoadOptions {
   /** A directory path or a store; absent: in memory. */
   store?: string | SessionStore;
   durability: Durability;
+  /** The user's own object. */
   encryption?: KeyRing;
   ramBytes: number;
   /** Absent: the store's own. */

@@ -1,7 +1,6 @@
 /** Which values the options take: the tables behind `options.ts` and `record.ts`. The defaults are in `options.ts`. */
 import { types } from 'node:util';
 import {
-  demand,
   dictionary,
   integer,
   list,
@@ -58,24 +57,25 @@ const logitBias: Check = (name, value) => {
   }
 };
 
-/** Its refusals show nothing of a key, nor of what may be one. */
+/** Its refusals show no value: any of them may be a key that is in the wrong place. */
 const keyRing: Check = (name, value) => {
-  const isRing = Object.prototype.toString.call(value) === '[object Object]';
-  if (!isRing) throw new TypeError(`${name} must be an object of current and keys`);
+  const isObject = (given: unknown): boolean => Object.prototype.toString.call(given) === '[object Object]';
   const ring = value as Record<string, unknown>;
-  options({ current: text(1, 255), keys: object })(name, ring);
-  demand(name, ring, ['current', 'keys']);
+  if (!isObject(ring) || Object.keys(ring).some((field) => field !== 'current' && field !== 'keys'))
+    throw new TypeError(`${name} must be an object of current and keys`);
+  if (!isObject(ring['keys'])) throw new TypeError(`${name}.keys must be an object of keys by their ids`);
   const keys = ring['keys'] as Record<string, unknown>;
   for (const [id, key] of Object.entries(keys)) {
-    const of = `${name}.keys[${JSON.stringify(id)}]`;
     const length = Buffer.byteLength(id);
-    if (length < 1 || length > 255) throw new RangeError(`the id of ${of} must have 1 to 255 bytes of UTF-8`);
-    if (!types.isUint8Array(key)) throw new TypeError(`${of} must be a Uint8Array of 32 bytes`);
-    if (key.byteLength !== 32) throw new RangeError(`${of} must have 32 bytes, has ${String(key.byteLength)}`);
+    if (length < 1 || length > 255 || /\p{Surrogate}/u.test(id))
+      throw new RangeError(`each id in ${name}.keys must be well-formed Unicode of 1 to 255 bytes of UTF-8`);
+    if (!types.isUint8Array(key)) throw new TypeError(`each of ${name}.keys must be a Uint8Array of 32 bytes`);
+    if (key.byteLength !== 32) throw new RangeError(`each of ${name}.keys must have 32 bytes`);
   }
-  const current = ring['current'] as string;
-  if (!Object.hasOwn(keys, current))
-    throw new RangeError(refusal(`${name}.current`, 'the id of one of its keys', current));
+  const current = ring['current'];
+  const isOne = `${name}.current must be the id of one of ${name}.keys`;
+  if (typeof current !== 'string') throw new TypeError(isOne);
+  if (!Object.hasOwn(keys, current)) throw new RangeError(isOne);
 };
 
 const CACHE: Shape<CacheOptions> = {

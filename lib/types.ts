@@ -38,9 +38,11 @@ export interface LoadOptions {
   /** Budgets of the KV tiers. */
   cache?: CacheOptions;
   /**
-   * Encrypts what a store keeps: messages, tokens, settings, metadata and KV, with AES-256-GCM. Not ids, versions, expiries and sizes,
-   * nor what `export()` writes. Default: none. A session whose key is not here rejects with KEY_NOT_FOUND, and one that was stored
-   * without encryption with SNAPSHOT_CORRUPT; KV of either is computed again.
+   * Encrypts what a store keeps: messages, tokens, settings, metadata and KV, with AES-256-GCM. In the clear stay ids, versions, expiries,
+   * sizes, ids of keys, and which sessions begin alike; and the files that `export()` writes. Without a store there is nothing to encrypt.
+   * Default: none. A session whose key is not here rejects with KEY_NOT_FOUND, one that was stored without encryption with
+   * SNAPSHOT_CORRUPT; listings leave them out, and their KV is computed again. A session that an older key has encrypted is
+   * encrypted with the current one by its next turn or `close()`.
    */
   encryption?: KeyRing;
   /** Turns that may wait, over all sessions, before send() rejects with QUEUE_FULL. Default: 1024. */

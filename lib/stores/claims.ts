@@ -17,8 +17,13 @@ export interface ClaimTable {
    */
   release(ids: readonly string[], isLast: () => boolean): Promise<void>;
 
-  /** Says that the owner lives. @param ids all that it has claimed */
-  beat(ids: readonly string[]): Promise<void>;
+  /**
+   * Says that the owner lives.
+   * @param ids all that it has claimed
+   * @param isHeld whether that still holds for one, to be asked before it is sent
+   * @returns those that somebody else has taken over
+   */
+  beat(ids: readonly string[], isHeld: (id: string) => boolean): Promise<readonly string[]>;
 }
 
 /** What one store object has claimed. */
@@ -30,6 +35,7 @@ export class Claims {
   /** What is being done for a session. */
   readonly #doing = new OneByOne();
   #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
 
   constructor(table: ClaimTable) {
     this.#table = table;
@@ -67,20 +73,49 @@ export class Claims {
     this.#held.clear();
     this.#left.clear();
     this.#beatOrRest();
+    await this.#beating;
     if (ids.length > 0) await this.#table.release(ids, () => true);
   }
 
   async #letGo(id: string): Promise<void> {
+    await this.#beating; // or it would be claimed again
     if (!this.#left.has(id)) return;
-    await this.#table.release([id], () => this.#held.size === 0);
-    this.#left.delete(id);
+    await this.#release([id]);
+  }
+
+  async #release(ids: readonly string[]): Promise<void> {
+    await this.#table.release(ids, () => this.#held.size === 0);
+    for (const id of ids) this.#left.delete(id);
     this.#beatOrRest();
   }
 
   /** What isn't written is done by the next one, which may be in time. */
   #beat(): void {
-    for (const id of this.#left) this.#doing.run(id, () => this.#letGo(id)).catch(() => undefined);
-    if (this.#held.size > 0) this.#table.beat([...this.#held]).catch(() => undefined);
+    this.#beating ??= this.#releaseLeft()
+      .catch(() => undefined)
+      .then(() => this.#sayThatItLives())
+      .catch(() => undefined)
+      .finally(() => {
+        this.#beating = undefined;
+      });
+  }
+
+  async #releaseLeft(): Promise<void> {
+    const ids = [...this.#left].filter((id) => !this.#doing.has(id));
+    if (ids.length === 0) return;
+    const released = this.#release(ids);
+    await Promise.all(ids.map((id) => this.#doing.run(id, () => released)));
+  }
+
+  async #sayThatItLives(): Promise<void> {
+    // What is being claimed or let go of just now says so itself.
+    const isHeld = (id: string): boolean => this.#held.has(id) && !this.#doing.has(id);
+    const ids = [...this.#held].filter(isHeld);
+    if (ids.length === 0) return;
+    for (const lost of await this.#table.beat(ids, isHeld)) {
+      if (isHeld(lost)) this.#held.delete(lost);
+    }
+    this.#beatOrRest();
   }
 
   #beatOrRest(): void {

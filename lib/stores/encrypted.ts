@@ -3,6 +3,7 @@ import { types } from 'node:util';
 import type { LlamaError } from '../errors.js';
 import { Calls } from './calls.js';
 import { keyOf, missing, type Keys } from './keyring.js';
+import { join } from './rules.js';
 import type { ListedRecord, SessionStore, StoredRecord } from './store.js';
 
 /** Some tenths of a millisecond of the event loop. */
@@ -34,8 +35,8 @@ export function encryptedStore(store: SessionStore, keys: Keys): SessionStore {
 
     putRecord: (id, bytes, { info, pages, ...options }) =>
       calls.run(async () => {
-        const content = await keys.encrypt({ kind: 'record', name: id }, [bytes]);
-        const told = info && { info: await keys.encrypt({ kind: 'info', name: id }, [info]) };
+        const content = join(await keys.encrypt({ kind: 'record', name: id }, [bytes]));
+        const told = info && { info: join(await keys.encrypt({ kind: 'info', name: id }, [info])) };
         // By all keys: what an older one has encrypted is of use as long as it is in the ring.
         const named = pages && { pages: pages.flatMap((page) => keys.namesOf(page)) };
         return store.putRecord(id, content, { ...options, ...told, ...named });
@@ -78,8 +79,9 @@ async function readPage(store: SessionStore, keys: Keys, page: string): Promise<
     if (bytes === undefined) continue;
     try {
       return await keys.decrypt({ kind: 'page', name: page }, bytes);
-    } catch {
-      await store.deletePage?.(name); // of use to nobody; it is computed again
+    } catch (error) {
+      // What was changed is of use to nobody; it is computed again.
+      if ((error as LlamaError).code === 'SNAPSHOT_CORRUPT') await store.deletePage?.(name);
     }
   }
   return undefined;
@@ -87,6 +89,7 @@ async function readPage(store: SessionStore, keys: Keys, page: string): Promise<
 
 /** Why a record can't be read; it can be deleted, and its version and expiry are known. */
 const problems = new WeakMap<StoredRecord, LlamaError>();
+const outdated = new WeakSet<StoredRecord>();
 
 /** What a record says. @throws LlamaError KEY_NOT_FOUND, SNAPSHOT_CORRUPT */
 export function contentOf(record: StoredRecord): Uint8Array {
@@ -97,9 +100,16 @@ export function contentOf(record: StoredRecord): Uint8Array {
   return record.bytes;
 }
 
+/** Whether it is to be written again, as another key than the current one has encrypted it. */
+export function isOutdated(record: StoredRecord): boolean {
+  return outdated.has(record);
+}
+
 async function opened(record: StoredRecord, id: string, keys: Keys): Promise<StoredRecord> {
   try {
-    return { ...record, bytes: await keys.decrypt({ kind: 'record', name: id }, record.bytes) };
+    const readable = { ...record, bytes: await keys.decrypt({ kind: 'record', name: id }, record.bytes) };
+    if (keys.isOutdated(record.bytes)) outdated.add(readable);
+    return readable;
   } catch (error) {
     const unreadable = { ...record, bytes: new Uint8Array() };
     problems.set(unreadable, error as LlamaError);

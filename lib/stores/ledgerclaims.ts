@@ -25,10 +25,11 @@ export class LedgerClaims implements ClaimTable {
     });
   }
 
-  /** One word for all that it holds. */
-  beat(): Promise<void> {
+  /** One word for all that it holds; who loses one hears of it when he writes. */
+  beat(): Promise<readonly string[]> {
     return this.#ledger.change((draft) => {
       beat(draft, this.#owner);
+      return [];
     });
   }
 }

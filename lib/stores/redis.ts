@@ -53,8 +53,8 @@ type Answer = [figures: Figures, outcome: Buffer, version: number];
  * is closed in one is resumed in another, with its KV. The client is yours: connect it before, close it after the store.
  *
  * A write survives what the server survives: with `appendonly yes` and `appendfsync always` a power failure, as `durability: 'always'`
- * asks; with `everysec` all but the last second. A server that drops keys when its memory is full (`maxmemory-policy`) must drop none
- * of these: `noeviction`, or `volatile-…`.
+ * asks; with `everysec` all but the last second. The server must drop no keys when its memory is full: `maxmemory-policy noeviction`,
+ * and a `maxmemory` above `pageBytes`, the records, and a page for each that is being written.
  *
  * A process that ends without close() keeps what it has claimed for 30 seconds.
  */

@@ -1,6 +1,6 @@
 import { SILENCE_MS, type ClaimTable } from './claims.js';
 import { BEAT, CLAIM, RELEASE } from './redisscripts.js';
-import { idBytes } from './redisids.js';
+import { idBytes, idOf } from './redisids.js';
 import type { RedisServer } from './redisserver.js';
 import { claimedElsewhere } from './rules.js';
 
@@ -26,8 +26,14 @@ export class RedisClaims implements ClaimTable {
     for (const some of parts(ids)) await this.#server.run(RELEASE, this.#owner, ...some.map(idBytes));
   }
 
-  async beat(ids: readonly string[]): Promise<void> {
-    for (const some of parts(ids)) await this.#server.run(BEAT, this.#owner, SILENCE_MS, ...some.map(idBytes));
+  async beat(ids: readonly string[], isHeld: (id: string) => boolean): Promise<readonly string[]> {
+    const lost: string[] = [];
+    for (const some of parts(ids)) {
+      const held = some.filter(isHeld).map(idBytes);
+      if (held.length === 0) continue;
+      lost.push(...((await this.#server.run(BEAT, this.#owner, SILENCE_MS, ...held)) as Buffer[]).map(idOf));
+    }
+    return lost;
   }
 }
 

@@ -41,22 +41,18 @@ export class RedisPages {
 
   async put(key: string, parts: readonly Uint8Array[]): Promise<boolean> {
     const hash = nameOf(key);
-    const wanted = text(await this.#server.run(WANTS_PAGE, hash));
-    if (wanted !== 'wanted') return wanted === 'stored';
     const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
-    if (bytes > this.#budget) return false;
+    const wanted = this.#outcome(await this.#server.run(WANTS_PAGE, hash, bytes, this.#budget));
+    if (wanted !== 'wanted') return wanted === 'stored';
 
     const nonce = randomBytes(16);
     let count = 0;
     for (const piece of piecesOf(parts, PIECE_BYTES)) {
       await this.#server.run(PUT_PIECE, nonce, count++, piece, WRITING_MS);
     }
-    const added = await this.#server.run(ADD_PAGE, hash, nonce, count, bytes, this.#budget);
-    const [figures, outcome] = added as [Figures, Buffer];
-    this.#onFigures(figures);
-    if (text(outcome) === 'lost')
-      throw new Error('a page that was being written has lapsed: the connection is too slow');
-    return text(outcome) === 'stored';
+    const added = this.#outcome(await this.#server.run(ADD_PAGE, hash, nonce, count, bytes, this.#budget));
+    if (added === 'lost') throw new Error('a page that was being written has lapsed: the connection is too slow');
+    return added === 'stored';
   }
 
   async delete(key: string): Promise<boolean> {
@@ -64,13 +60,15 @@ export class RedisPages {
     this.#onFigures(figures);
     return deleted === 1;
   }
+
+  #outcome(answer: unknown): string {
+    const [figures, outcome] = answer as [Figures, Buffer];
+    this.#onFigures(figures);
+    return outcome.toString();
+  }
 }
 
 /** How the server knows a page: 32 bytes. */
 export function nameOf(key: string): Buffer {
   return Buffer.from(pageHash(key), 'latin1');
-}
-
-function text(answer: unknown): string {
-  return (answer as Buffer).toString('latin1');
 }

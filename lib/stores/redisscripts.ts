@@ -1,8 +1,10 @@
 /**
  * What a RedisStore does on the server: each script is one atomic step. KEYS[1] is the store's name; all other keys begin with it and
- * so are on the same node of a cluster.
+ * so are on the same node of a cluster. There is no key of that name itself, but there is KEYS[2], the totals: while a cluster moves
+ * them, neither of its nodes has all, and both say TRYAGAIN.
  *
- *     <name>:record:<id>   hash: v(ersion), b(ytes), i(nfo), e(xpires at), p(ages: hashes of 32 bytes each), w(rite: its nonce)
+ *     <name>:record:<id>   hash: v(ersion), b(ytes), i(nfo), e(xpires at), p(ages: hashes of 32 bytes each), w(rite: its nonce),
+ *                          o(wner who wrote it)
  *     <name>:ids           sorted set of ids, by their bytes
  *     <name>:expiry        sorted set of ids, by when they expire
  *     <name>:claim:<id>    the owner, while he says that he lives
@@ -12,6 +14,8 @@
  *     <name>:uses          sorted set of stored pages, by their last use
  *     <name>:totals        hash: bytes, evictions, clock (of uses), deleted (the highest version that was deleted)
  *     <name>:writing:<…>   as :page:, while it is being written
+ *
+ * A server whose memory is full refuses what takes more of it, but only as the first write of a script: what gives some back comes first.
  */
 import { createHash } from 'node:crypto';
 
@@ -51,8 +55,19 @@ local function drop(hash)
   return 1
 end
 
+-- A hint, for which there may be no memory.
 local function touch(hash)
-  redis.call('ZADD', uses, redis.call('HINCRBY', totals, 'clock', 1), hash)
+  local clock = redis.pcall('HINCRBY', totals, 'clock', 1)
+  if type(clock) == 'number' then redis.pcall('ZADD', uses, clock, hash) end
+end
+
+local function make_room(bytes, budget)
+  while total('bytes') + bytes > tonumber(budget) do
+    local oldest = redis.call('ZPOPMIN', uses)[1]
+    if not oldest then break end
+    drop(oldest)
+    redis.call('HINCRBY', totals, 'evictions', 1)
+  end
 end
 
 -- Whether it is there: a server that is short of memory may have taken it by itself.
@@ -106,8 +121,7 @@ if has_another(id, owner) then return answer('claimed', version) end
 if version ~= tonumber(expected) then return answer('conflict', version) end
 if version == 0 then version = total('deleted') end
 version = version + 1
--- First, as a server that is short of memory refuses it only where nothing was written before.
-redis.call('HSET', key, 'v', version, 'b', bytes, 'i', info, 'p', pages, 'w', nonce)
+redis.call('HSET', key, 'v', version, 'b', bytes, 'i', info, 'w', nonce, 'o', owner)
 redis.call('ZADD', ids, 0, id)
 if expires == '' then
   redis.call('HDEL', key, 'e')
@@ -117,6 +131,7 @@ else
   redis.call('ZADD', expiry, expires, id)
 end
 name_pages(before or '', pages)
+redis.call('HSET', key, 'p', pages)
 return answer('done', version)
 `);
 
@@ -131,11 +146,11 @@ if expected ~= '' then
   if has_another(id, owner) then return answer('claimed', version) end
   if version ~= tonumber(expected) then return answer('conflict', version) end
 end
-redis.call('HSET', totals, 'deleted', math.max(total('deleted'), version))
 redis.call('UNLINK', key)
+redis.call('HSET', totals, 'deleted', math.max(total('deleted'), version))
 redis.call('ZREM', ids, id)
 redis.call('ZREM', expiry, id)
-name_pages(pages, '')
+name_pages(pages or '', '')
 return answer('done', version)
 `);
 
@@ -169,12 +184,24 @@ end
 return 0
 `);
 
-/** owner, milliseconds, ids…: what nobody else has taken since is the owner's, even where it has lapsed. */
+/**
+ * owner, milliseconds, ids… → those of them that the owner has lost. A claim that has lapsed is his again, unless somebody else has
+ * written the record since.
+ */
 export const BEAT: Script = script(`
+local owner, lease, lost = ARGV[1], ARGV[2], {}
 for at = 3, #ARGV do
-  if not has_another(ARGV[at], ARGV[1]) then redis.call('SET', claim(ARGV[at]), ARGV[1], 'PX', ARGV[2]) end
+  local id = ARGV[at]
+  local claimed = redis.call('GET', claim(id))
+  if claimed == owner then
+    redis.call('PEXPIRE', claim(id), lease)
+  elseif not claimed and (redis.call('HGET', record(id), 'o') or owner) == owner then
+    redis.call('SET', claim(id), owner, 'PX', lease)
+  else
+    lost[#lost + 1] = id
+  end
 end
-return 0
+return lost
 `);
 
 /** hash → false, or pieces, bytes of all */
@@ -184,13 +211,16 @@ touch(ARGV[1])
 return { redis.call('HLEN', page(ARGV[1])), tonumber(redis.call('HGET', sizes, ARGV[1])) }
 `);
 
-/** hash → 'stored', 'unnamed', or 'wanted' */
+/** hash, bytes of all, budget → 'stored', 'refused', or 'wanted': then there is room for it */
 export const WANTS_PAGE: Script = script(`
-if is_stored(ARGV[1]) then
-  touch(ARGV[1])
-  return 'stored'
+local hash, bytes, budget = unpack(ARGV)
+if is_stored(hash) then
+  touch(hash)
+  return answer('stored')
 end
-return redis.call('HEXISTS', users, ARGV[1]) == 1 and 'wanted' or 'unnamed'
+if redis.call('HEXISTS', users, hash) == 0 or tonumber(bytes) > tonumber(budget) then return answer('refused') end
+make_room(tonumber(bytes), budget)
+return answer('wanted')
 `);
 
 /** nonce, number, bytes, milliseconds until it is given up */
@@ -199,13 +229,14 @@ redis.call('HSET', writing(ARGV[1]), ARGV[2], ARGV[3])
 return redis.call('PEXPIRE', writing(ARGV[1]), ARGV[4])
 `);
 
-/** hash, nonce, pieces, bytes of all, budget → 'stored', 'unnamed', or 'lost' (a piece of it) */
+/** hash, nonce, pieces, bytes of all, budget → 'stored', 'refused', or 'lost' (a piece of it) */
 export const ADD_PAGE: Script = script(`
 local hash, nonce, pieces, bytes, budget = unpack(ARGV)
 local written = writing(nonce)
-if is_stored(hash) or redis.call('HEXISTS', users, hash) == 0 then
+local stored = is_stored(hash)
+if stored or redis.call('HEXISTS', users, hash) == 0 then
   redis.call('UNLINK', written)
-  return answer(is_stored(hash) and 'stored' or 'unnamed')
+  return answer(stored and 'stored' or 'refused')
 end
 if redis.call('HLEN', written) ~= tonumber(pieces) then return answer('lost') end
 redis.call('RENAME', written, page(hash))
@@ -213,12 +244,7 @@ redis.call('PERSIST', page(hash))
 redis.call('HSET', sizes, hash, bytes)
 redis.call('HINCRBY', totals, 'bytes', bytes)
 touch(hash)
-while total('bytes') > tonumber(budget) do
-  local oldest = redis.call('ZPOPMIN', uses)[1]
-  if not oldest then break end
-  drop(oldest)
-  redis.call('HINCRBY', totals, 'evictions', 1)
-end
+make_room(0, budget)
 return answer('stored')
 `);
 

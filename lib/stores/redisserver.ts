@@ -27,8 +27,8 @@ interface Arguments {
 /** The type of a bulk string in the protocol, `$`: strings come as Buffers, as they need not be UTF-8. */
 const TYPE_MAPPING = { 36: Buffer };
 
-/** It is starting, or hands over to another one. */
-const NOT_READY: readonly string[] = ['LOADING', 'TRYAGAIN', 'CLUSTERDOWN', 'MASTERDOWN'];
+/** It is starting, runs somebody's long script, or hands over to another one. */
+const NOT_READY: readonly string[] = ['LOADING', 'BUSY', 'TRYAGAIN', 'CLUSTERDOWN', 'MASTERDOWN'];
 const RETRY_MS = 50;
 
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -36,7 +36,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   MISCONF: 'it can’t write to its disk; free some space, and look at its log',
   READONLY: 'it is a replica; connect to the primary',
   NOAUTH: 'it wants a password; give the client one',
-  NOPERM: 'the user lacks the permission; allow EVAL, EVALSHA and the commands on these keys',
+  NOPERM:
+    'the user lacks the permission; allow it scripting, and reads and writes of keys that begin with the prefix in braces',
   WRONGTYPE: 'another program uses keys that begin alike; choose another `prefix`',
 };
 
@@ -57,7 +58,7 @@ export class RedisServer {
    * @throws what the client throws; Error when the server does not answer in time
    */
   run(script: Script, ...given: (string | number | Uint8Array)[]): Promise<unknown> {
-    const options: Arguments = { keys: [this.#name], arguments: given.map(argument) };
+    const options: Arguments = { keys: [this.#name, `${this.#name}:totals`], arguments: given.map(argument) };
     return this.#inTime((commands) => evaluate(commands, script, options));
   }
 
@@ -107,8 +108,8 @@ async function attempt(work: () => Promise<unknown>, timeout: AbortSignal): Prom
       return await work();
     } catch (error) {
       const code = replyCode(error);
-      const isReady = code !== '' && !NOT_READY.includes(code);
-      if (timeout.aborted || isReady || (code === '' && isBroken)) throw error;
+      const isFinal = code !== '' && !NOT_READY.includes(code);
+      if (timeout.aborted || isFinal || (code === '' && isBroken)) throw error;
       if (code === '') isBroken = true;
       else await pause(RETRY_MS);
     }

@@ -1,38 +1,16 @@
 /** RedisStore where the server, the connection or another process fails. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { RedisStore, type RedisStoreOptions } from '../../lib/stores/redis.js';
-import { RedisProcess } from '../support/redis.js';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { LossyProxy } from '../support/redis-proxy.js';
+import { redisStores } from '../support/redis-stores.js';
 import { all, expectCode, name, plain, random, same, text } from '../suites/store-values.js';
 
 const MB = 2 ** 20;
 /** Several pieces, the last one smaller. */
 const LARGE = new Uint8Array(randomBytes(9 * MB));
 
-let server: RedisProcess;
-beforeAll(async () => {
-  server = await new RedisProcess('--appendonly', 'yes', '--appendfsync', 'always').start();
-});
-afterAll(() => server.stop());
-beforeEach(() => server.command('FLUSHALL'));
-
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
-
-/** A store with a connection of its own. */
-async function open(options: RedisStoreOptions = {}, path?: string): Promise<RedisStore> {
-  const client = await server.client(path);
-  const store = new RedisStore(client, options);
-  ends.push(
-    () => client.destroy(),
-    () => store.close().catch(() => undefined),
-  );
-  return store;
-}
+const { server, ends, open } = redisStores();
 
 async function says(promise: Promise<unknown>, message: RegExp): Promise<void> {
   await expectCode(promise, 'STORE_FAILED');
@@ -212,53 +190,61 @@ describe('a server', () => {
     expect(await store.putRecord('b', text('x'), { expected: 0 })).toBe(1);
   });
 
+  test('whose memory is full still reads, deletes and keeps claims', async () => {
+    const store = await open();
+    await store.claim('a', false);
+    await name(store, 'a', 'p');
+    await store.putPage('p', LARGE);
+    const [claim = ''] = await server.keys(':claim:');
+    await server.command('CONFIG', 'SET', 'maxmemory', '1');
+    ends.push(() => server.command('CONFIG', 'SET', 'maxmemory', '0'));
+    expect(same(await store.getPage('p'), LARGE)).toBe(true);
+    await server.command('PEXPIRE', claim, '5000');
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    ends.push(() => vi.useRealTimers());
+    const other = await open();
+    await expectCode(other.claim('a', false), 'SESSION_CONFLICT');
+    expect(await store.deleteRecord('a')).toBe(true);
+    expect(await server.keys(':page:')).toEqual([]);
+  });
+
+  test('whose memory is full has room for whoever wants less of it', async () => {
+    const store = await open();
+    await name(store, 'a', 'p', 'q', 'r');
+    for (const page of ['p', 'q']) await store.putPage(page, LARGE);
+    const used = /used_memory:(\d+)/.exec(String(await server.command('INFO', 'memory')))?.[1] ?? '';
+    await server.command('CONFIG', 'SET', 'maxmemory', String(Number(used) + 6 * MB));
+    ends.push(() => server.command('CONFIG', 'SET', 'maxmemory', '0'));
+    await says(store.putPage('r', randomBytes(32 * MB)), /fewer `pageBytes`/);
+    expect(await (await open({ pageBytes: 10 * MB })).putPage('r', LARGE)).toBe(true);
+  });
+
+  test('that is busy with a long script is waited for', async () => {
+    const store = await open();
+    await store.putRecord('a', text('one'), { expected: 0 });
+    await server.command('CONFIG', 'SET', 'busy-reply-threshold', '5');
+    ends.push(() => server.command('CONFIG', 'SET', 'busy-reply-threshold', '5000'));
+    const busy = server.command('EVAL', 'for i = 1, 30000000 do end return 1', '0');
+    await pause(30);
+    expect(plain(await store.getRecord('a'))?.bytes).toBe('one');
+    expect(await busy).toBe(1);
+  });
+
+  test('that failed in the middle of a write: the next one makes up for it', async () => {
+    const store = await open();
+    await server.command('SET', '{llama-sessions}:expiry', 'not a set');
+    await expectCode(store.putRecord('a', text('x'), { expected: 0, pages: ['p'], expiresAt: 5 }), 'STORE_FAILED');
+    await server.command('DEL', '{llama-sessions}:expiry');
+    const expected = (await store.getRecord('a'))?.version ?? 0;
+    await store.putRecord('a', text('y'), { expected, pages: ['p'] });
+    expect((await all(store)).map(({ id }) => id)).toEqual(['a']);
+    expect(await store.putPage('p', random(5))).toBe(true);
+    await store.deleteRecord('a');
+    expect((await server.keys()).map(String)).toEqual(['{llama-sessions}:totals']);
+  });
+
   test('on which another program has such keys: STORE_FAILED says so', async () => {
     await server.command('SET', '{llama-sessions}:ids', 'not a set');
     await says((await open()).putRecord('a', text('x'), { expected: 0 }), /another `prefix`/);
-  });
-});
-
-describe('a claim', () => {
-  test('lapses when its owner says nothing more', async () => {
-    const [one, other] = [await open(), await open()];
-    await one.claim('a', false);
-    const [claim = ''] = await server.keys();
-    expect(await server.command('PTTL', claim)).toBeGreaterThan(25_000);
-    await server.command('PEXPIRE', claim, '1');
-    await pause(10);
-    await other.claim('a', false);
-    await expectCode(one.putRecord('a', text('x'), { expected: 0 }), 'SESSION_CONFLICT');
-  });
-
-  describe('of an owner who lives', () => {
-    beforeEach(() => {
-      vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-      ends.push(() => vi.useRealTimers());
-    });
-    const ids = Array.from({ length: 1200 }, (_, i) => `session ${String(i)}`);
-    const claims = async (): Promise<number> => (await server.keys()).length;
-
-    test('is renewed, however many there are, and taken back where it has lapsed', async () => {
-      const store = await open();
-      await Promise.all(ids.map((id) => store.claim(id, false)));
-      const lapse = `for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('PEXPIRE', key, 1) end`;
-      await server.command('EVAL', lapse, '0');
-      await vi.waitUntil(async () => (await claims()) === 0);
-      vi.advanceTimersByTime(10_000);
-      await vi.waitUntil(async () => (await claims()) === ids.length);
-      await store.close();
-      expect(await claims()).toBe(0);
-    });
-
-    test('is not renewed once somebody else has taken it', async () => {
-      const [one, other] = [await open(), await open()];
-      await one.claim('a', false);
-      vi.advanceTimersByTime(5000);
-      await other.claim('a', true);
-      vi.advanceTimersByTime(5000);
-      await one.claim('b', false); // behind the beat, on the same connection
-      await other.putRecord('a', text('x'), { expected: 0 });
-      await expectCode(one.putRecord('a', text('y'), { expected: 1 }), 'SESSION_CONFLICT');
-    });
   });
 });
