@@ -31,7 +31,7 @@ export interface LoadOptions {
    * each other within that rounding, the other one may be chosen. With 'off', a session alone repeats itself to the last bit.
    */
   speculation?: 'auto' | 'off';
-  /** A directory path, or a store object (MemoryStore, DirectoryStore, your own). Default: in memory. */
+  /** A directory path, or a store object (MemoryStore, DirectoryStore, RedisStore, your own). Default: in memory. */
   store?: string | SessionStore;
   /** When a turn counts as acknowledged: after fsync ('always', default), within a second, or with no promise. */
   durability?: Durability;

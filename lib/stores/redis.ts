@@ -30,7 +30,7 @@ export interface RedisStoreOptions {
   prefix?: string;
   /** Bytes of all KV pages together; those used least recently go first; 0: none. Default: 1 GiB. */
   pageBytes?: number;
-  /** Milliseconds after which a command that nobody answers fails; a page is several commands. Default: 10,000. */
+  /** Milliseconds after which a command fails that nobody has answered since it was asked for; a page is several. Default: 10,000. */
   timeoutMs?: number;
 }
 
@@ -49,7 +49,7 @@ const checkOptions = optionsOf({
 type Answer = [figures: Figures, outcome: Buffer, version: number];
 
 /**
- * Keeps sessions in Redis (6.2 or newer, Valkey too), which any number of processes of any number of machines may share: a session that
+ * Keeps sessions in Redis (7 or newer), which any number of processes of any number of machines may share: a session that
  * is closed in one is resumed in another, with its KV. The client is yours: connect it before, close it after the store.
  *
  * A write survives what the server survives: with `appendonly yes` and `appendfsync always` a power failure, as `durability: 'always'`
