@@ -1,12 +1,12 @@
 /** Sessions that change hands, are deleted, replaced, or expire while another process has them. */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { DirectoryStore, RedisStore, type Model, type Session } from '../../lib/index.js';
 import { refusal, until, within } from '../support/deadline.js';
 import { gateBefore } from '../support/gate.js';
 import { folder, loadRecall, says, speaking } from '../support/models.js';
-import { RedisProcess } from '../support/redis.js';
+import { redisStores } from '../support/redis-stores.js';
 import { holdTime } from '../support/time.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
@@ -16,11 +16,7 @@ const isTaken = { code: 'SESSION_CONFLICT' };
 /** What makes store objects, each as another process would have it, on the same sessions. */
 type Stores = () => DirectoryStore | RedisStore;
 
-let server: RedisProcess;
-beforeAll(async () => {
-  server = await new RedisProcess().start();
-});
-afterAll(() => server.stop());
+const { server } = redisStores();
 
 async function inDirectory(): Promise<Stores> {
   const path = await folder();
@@ -28,7 +24,6 @@ async function inDirectory(): Promise<Stores> {
 }
 
 async function inRedis(): Promise<Stores> {
-  await server.command('FLUSHALL');
   const client = await server.client();
   onTestFinished(() => {
     client.destroy();

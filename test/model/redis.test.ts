@@ -1,21 +1,16 @@
 /** Sessions in Redis: from machine to machine, and whatever becomes of the server. */
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { RedisStore, type Model, type RedisStoreOptions } from '../../lib/index.js';
 import { refusal, within } from '../support/deadline.js';
 import { loadRecall, says, speaking } from '../support/models.js';
 import { NAMES } from '../support/recall.js';
-import { RedisProcess } from '../support/redis.js';
+import { redisStores } from '../support/redis-stores.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
 const PAGES = { cache: { pageTokens: 32 } };
 const isTaken = { code: 'SESSION_CONFLICT' };
 
-let server: RedisProcess;
-beforeAll(async () => {
-  server = await new RedisProcess('--appendonly', 'yes', '--appendfsync', 'always').start();
-});
-afterAll(() => server.stop());
-beforeEach(() => server.command('FLUSHALL'));
+const { server } = redisStores();
 
 /** A model on another machine, as it were. */
 async function machine(options: RedisStoreOptions = {}): Promise<{ model: Model; lose(): void }> {
