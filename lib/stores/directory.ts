@@ -9,7 +9,7 @@ import { newOwner } from './owners.js';
 import { PageFiles } from './pagefiles.js';
 import { addPage, dropPage, evict, getPage } from './pages.js';
 import { deleteRecord, getRecord, listExpired, listRecords, putRecord } from './records.js';
-import { checkPath, checkStoreOptions } from './rules.js';
+import { checkPath, checkStoreOptions, inPortions } from './rules.js';
 import type {
   DeleteRecordOptions,
   ListedRecord,
@@ -23,8 +23,6 @@ import { sweep } from './sweep.js';
 import { pageHash, readTotals } from './tables.js';
 import { Uses } from './uses.js';
 
-/** Records of one listing that are read in one go. */
-const LISTED_AT_ONCE = 256;
 const PAGE_BYTES = 2 ** 34;
 
 /** A store that nobody has any more lets go of what it claimed: this process would go on saying that it lives. */
@@ -104,20 +102,10 @@ export class DirectoryStore implements SessionStore {
     });
   }
 
-  async *listRecords(filter: RecordFilter = {}): AsyncGenerator<ListedRecord, void> {
-    let { after } = filter;
-    let left = filter.limit ?? Infinity;
-    while (left > 0) {
-      const most = Math.min(left, LISTED_AT_ONCE);
-      const from = after === undefined ? filter : { ...filter, after };
-      const records = await this.#call('list the session records', () =>
-        this.#ledger.read((view) => listRecords(view, from, most)),
-      );
-      yield* records;
-      if (records.length < most) return;
-      left -= most;
-      after = records.at(-1)?.id;
-    }
+  listRecords(filter: RecordFilter = {}): AsyncGenerator<ListedRecord, void> {
+    return inPortions(filter, (from, most) =>
+      this.#call('list the session records', () => this.#ledger.read((view) => listRecords(view, from, most))),
+    );
   }
 
   listExpired(now: number, limit: number): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { types } from 'node:util';
-import { integer, options as optionsOf, refusal, type Check } from '../checks.js';
+import { integer, options as optionsOf, refusal, type Check, type Shape } from '../checks.js';
 import { Calls } from './calls.js';
 import { Claims } from './claims.js';
 import { newOwner } from './owners.js';
@@ -9,7 +9,7 @@ import { idBytes, idOf, lexRange } from './redisids.js';
 import { nameOf, RedisPages, type Figures } from './redispages.js';
 import { DELETE_RECORD, GET_RECORD, LIST_EXPIRED, LIST_RECORDS, PUT_RECORD } from './redisscripts.js';
 import { redisFailure, RedisServer, type RedisClient } from './redisserver.js';
-import { claimedElsewhere, conflict, join } from './rules.js';
+import { checkPageBytes, claimedElsewhere, conflict, inPortions, join } from './rules.js';
 import type {
   DeleteRecordOptions,
   ListedRecord,
@@ -19,7 +19,6 @@ import type {
   StoredRecord,
 } from './store.js';
 
-const LISTED_AT_ONCE = 256;
 const PAGE_BYTES = 2 ** 30;
 const PREFIX = 'llama-sessions';
 const TIMEOUT_MS = 10_000;
@@ -39,11 +38,20 @@ const checkPrefix: Check = (name, value) => {
   if (typeof value !== 'string') throw new TypeError(refusal(name, what, value));
   if (!/^[^{}]+$/.test(value)) throw new RangeError(refusal(name, what, value));
 };
-const checkOptions = optionsOf({
+const OPTIONS: Shape<RedisStoreOptions> = {
   prefix: checkPrefix,
-  pageBytes: integer(0, Number.MAX_SAFE_INTEGER),
+  pageBytes: checkPageBytes,
   timeoutMs: integer(1, 2 ** 31 - 1),
-} satisfies Record<keyof RedisStoreOptions, Check>);
+};
+const checkOptions = optionsOf(OPTIONS);
+
+/** Of a listing. */
+interface Row {
+  id: string;
+  version: Buffer | null | undefined;
+  info: Buffer | null | undefined;
+  expiresAt: Buffer | null | undefined;
+}
 
 /** What a script did with a record. */
 type Answer = [figures: Figures, outcome: Buffer, version: number];
@@ -118,21 +126,8 @@ export class RedisStore implements SessionStore {
   }
 
   async *listRecords(filter: RecordFilter = {}): AsyncGenerator<ListedRecord, void> {
-    let { after } = filter;
-    let left = filter.limit ?? Infinity;
-    while (left > 0) {
-      const most = Math.min(left, LISTED_AT_ONCE);
-      const range = lexRange(after === undefined ? filter : { ...filter, after });
-      const listed = (await this.#call('list the session records', () =>
-        this.#server.run(LIST_RECORDS, ...range, most),
-      )) as [id: Buffer, ...(Buffer | null)[]][];
-      for (const [id, version, info, expiresAt] of listed) {
-        if (version && info) yield { id: idOf(id), version: Number(version), info: join([info]), ...expiry(expiresAt) };
-      }
-      const last = listed.at(-1);
-      if (last === undefined || listed.length < most) return;
-      left -= most;
-      after = idOf(last[0]);
+    for await (const { id, version, info, expiresAt } of inPortions(filter, (from, most) => this.#list(from, most))) {
+      if (version && info) yield { id, version: Number(version), info: join([info]), ...expiry(expiresAt) };
     }
   }
 
@@ -177,6 +172,19 @@ export class RedisStore implements SessionStore {
       await this.#claims.end().catch((error: unknown) => {
         throw redisFailure('close', this.#where, error);
       });
+    });
+  }
+
+  /** What there is of those records: a server that is short of memory may have taken some. */
+  #list(filter: RecordFilter, most: number): Promise<Row[]> {
+    return this.#call('list the session records', async () => {
+      const listed = await this.#server.run(LIST_RECORDS, ...lexRange(filter), most);
+      return (listed as [id: Buffer, ...(Buffer | null)[]][]).map(([id, version, info, expiresAt]) => ({
+        id: idOf(id),
+        version,
+        info,
+        expiresAt,
+      }));
     });
   }
 

@@ -1,9 +1,15 @@
 /** What the stores of this package do alike. */
 import { integer, options, refusal, text, type Check } from '../checks.js';
 import { LlamaError } from '../errors.js';
+import type { RecordFilter } from './store.js';
+
+export const checkPageBytes: Check = integer(0, Number.MAX_SAFE_INTEGER);
 
 /** The options of a store that has a budget of pages. */
-export const checkStoreOptions: Check = options({ pageBytes: integer(0, Number.MAX_SAFE_INTEGER) });
+export const checkStoreOptions: Check = options({ pageBytes: checkPageBytes });
+
+/** Records of one listing that are read in one go. */
+const LISTED_AT_ONCE = 256;
 
 /** The path of a directory. An empty one would be the working directory. */
 export const checkPath: Check = (name, value) => {
@@ -54,4 +60,21 @@ export function* piecesOf(parts: readonly Uint8Array[], size: number): Generator
     }
   }
   yield join(piece);
+}
+
+/** A listing that is read in portions. @param read the first ones of those, at most `most` */
+export async function* inPortions<T extends { id: string }>(
+  filter: RecordFilter,
+  read: (filter: RecordFilter, most: number) => Promise<readonly T[]>,
+): AsyncGenerator<T, void> {
+  let { after } = filter;
+  let left = filter.limit ?? Infinity;
+  while (left > 0) {
+    const most = Math.min(left, LISTED_AT_ONCE);
+    const records = await read(after === undefined ? filter : { ...filter, after }, most);
+    yield* records;
+    if (records.length < most) return;
+    left -= most;
+    after = records.at(-1)?.id;
+  }
 }

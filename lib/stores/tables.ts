@@ -21,11 +21,12 @@ export const LONGEST_ID = 950;
 export const NOTHING: Buffer = Buffer.of(0);
 
 /** An id as UTF-16, big-endian: sorts as JavaScript does, and keeps unpaired surrogates apart. */
-function wide(id: string): string {
+export function wide(id: string): string {
   return Buffer.from(id, 'utf16le').swap16().toString('latin1');
 }
 
-function idOf(wide: string): string {
+/** The reverse of `wide()`. */
+export function narrow(wide: string): string {
   return Buffer.from(wide, 'latin1').swap16().toString('utf16le');
 }
 
@@ -59,8 +60,8 @@ export const keys = {
 
 /** The part of a key after the letter. */
 export const rest = {
-  listed: (key: Key): string => idOf(key.slice(1)),
-  expiry: (key: Key): string => idOf(key.slice(9)),
+  listed: (key: Key): string => narrow(key.slice(1)),
+  expiry: (key: Key): string => narrow(key.slice(9)),
   page: (key: Key): string => key.slice(1),
   use: (key: Key): string => key.slice(9),
   owner: (key: Key): string => key.slice(1),
