@@ -118,6 +118,11 @@ export function portArgs(port: number): string[] {
   return ['--port', String(port), '--bind', '127.0.0.1'];
 }
 
+/** What makes a server a node of a cluster. @param bus the port on which nodes talk to each other */
+export function clusterArgs(port: number, bus: number): string[] {
+  return [...portArgs(port), '--cluster-enabled', 'yes', '--cluster-port', String(bus)];
+}
+
 /** A client without a listener would end the process when the server goes away. */
 function quiet<T extends { on(event: 'error', listener: () => void): unknown }>(client: T): T {
   client.on('error', () => undefined);

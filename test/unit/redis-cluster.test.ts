@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { RedisStore } from '../../lib/stores/redis.js';
-import { freePort, portArgs, RedisProcess } from '../support/redis.js';
+import { clusterArgs, freePort, RedisProcess } from '../support/redis.js';
 import { expectCode, name, plain, random, same, text } from '../suites/store-values.js';
 
 interface Node {
@@ -15,8 +15,7 @@ interface Node {
 
 async function startNode(): Promise<Node> {
   const [port, bus] = [await freePort(), await freePort()];
-  const cluster = ['--cluster-enabled', 'yes', '--cluster-port', String(bus)];
-  const server = await new RedisProcess(...portArgs(port), ...cluster).start();
+  const server = await new RedisProcess(...clusterArgs(port, bus)).start();
   onTestFinished(() => server.stop());
   await server.command('CONFIG', 'SET', 'cluster-require-full-coverage', 'no');
   return { server, port, bus, id: String(await server.command('CLUSTER', 'MYID')) };

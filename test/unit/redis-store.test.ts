@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RedisStore } from '../../lib/stores/redis.js';
-import { freePort, portArgs, RedisProcess, type Connection } from '../support/redis.js';
+import { clusterArgs, freePort, RedisProcess, type Connection } from '../support/redis.js';
 import { storeSuite, type StoreFixture } from '../suites/store-suite.js';
 
 /** The suite's stores, each on a name of its own. */
@@ -51,8 +51,7 @@ suiteOn('a pool of connections', async () => {
 
 suiteOn('a cluster', async () => {
   const port = await freePort();
-  const cluster = ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())];
-  const server = await new RedisProcess(...portArgs(port), ...cluster).start();
+  const server = await new RedisProcess(...clusterArgs(port, await freePort())).start();
   await server.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
   return [server, await server.cluster(port)];
 });
