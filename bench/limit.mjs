@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const SOURCE = fileURLToPath(new URL('../vendor/llama.cpp', import.meta.url));
-const TUNING = fileURLToPath(new URL('../native/tuning.cmake', import.meta.url));
+const COMPILER = fileURLToPath(new URL('../native/compiler.cmake', import.meta.url));
 const BUILD = fileURLToPath(new URL('../build/limit', import.meta.url));
 const TOOLS = ['llama-batched-bench', 'llama-bench', 'llama-server'];
 
@@ -23,7 +23,7 @@ const OPTIONS = {
   BUILD_SHARED_LIBS: 'OFF',
   GGML_NATIVE: 'ON',
   GGML_OPENMP: 'OFF',
-  CMAKE_PROJECT_INCLUDE: TUNING,
+  CMAKE_PROJECT_INCLUDE: COMPILER,
   LLAMA_BUILD_NUMBER: '0',
   LLAMA_BUILD_COMMIT: 'vendored',
   LLAMA_BUILD_COMMON: 'ON',
