@@ -77,7 +77,10 @@ async function openSession(model, id, options) {
 }
 
 async function answer(turn) {
-  for await (const piece of turn) stdout.write(piece.text);
+  for await (const { kind, text } of turn) {
+    if (kind === 'text') stdout.write(text);
+    else stderr.write(dim(text));
+  }
   const { finishReason, usage, timings } = await turn;
   const figures = [
     `${usage.generatedTokens} tokens, ${timings.tokensPerSecond.toFixed(1)} tokens/s`,

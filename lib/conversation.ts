@@ -1,5 +1,6 @@
 import { Emitter } from './emitter.js';
 import type { LlamaError } from './errors.js';
+import { toJson } from './json.js';
 import { resolveResumeOptions, type ResolvedSessionOptions, type SessionSettings } from './options.js';
 import { systemMessages } from './overflow.js';
 import type { SessionRecord } from './record.js';
@@ -179,8 +180,7 @@ export class Conversation {
       ...this.messages.slice(Math.max(opening, first), end),
       ...added,
     ];
-    // Unpaired surrogates, which JSON would escape and UTF-8 can't say, become U+FFFD.
-    return JSON.stringify(all.map(forTemplate), (_, value: unknown) => wellFormed(value));
+    return toJson(all.map(forTemplate));
   }
 
   add(outcome: TurnOutcome): void {
@@ -211,8 +211,4 @@ function rank({ priority, pinned }: SessionSettings): number {
 /** Without our own mark, and without null, which the template's renderer takes for a value of the wrong type. */
 function forTemplate(message: object): object {
   return Object.fromEntries(Object.entries(message).filter(([key, value]) => key !== 'interrupted' && value !== null));
-}
-
-function wellFormed(value: unknown): unknown {
-  return typeof value === 'string' ? Buffer.from(value).toString() : value;
 }

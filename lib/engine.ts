@@ -1,6 +1,14 @@
 import { addon } from './binding.js';
 import { fromNative } from './errors.js';
-import type { EngineInfo, EngineOptions, NativeEngine, RequestEnd, SubmitOptions } from './native.js';
+import type {
+  EngineInfo,
+  EngineOptions,
+  NativeEngine,
+  Prompt,
+  ReplyOptions,
+  RequestEnd,
+  SubmitOptions,
+} from './native.js';
 import { OneByOne } from './onebyone.js';
 import type { Piece } from './types.js';
 
@@ -54,12 +62,12 @@ export class Engine {
     return typedSync(() => this.#native.detokenize(tokens, special));
   }
 
-  prepareChat(messagesJson: string, known: Int32Array): Promise<Int32Array> {
-    return this.#prepare(messagesJson, () => this.#native.prepareChat(messagesJson, known));
+  prepareChat(messagesJson: string, known: Int32Array, reply: ReplyOptions): Promise<Prompt> {
+    return this.#prepare(messagesJson, () => this.#native.prepareChat(messagesJson, known, reply));
   }
 
-  prepareText(text: string): Promise<Int32Array> {
-    return this.#prepare(text, () => this.#native.prepareText(text, true, true));
+  prepareText(text: string, jsonSchema: string): Promise<Prompt> {
+    return this.#prepare(text, () => this.#native.prepareText(text, jsonSchema));
   }
 
   /** @returns the request's number, for `cancel()` @throws LlamaError GRAMMAR_INVALID, MODEL_CLOSED */
@@ -96,7 +104,7 @@ export class Engine {
     return this.#native.stats();
   }
 
-  #prepare(text: string, work: () => Promise<Int32Array>): Promise<Int32Array> {
+  #prepare(text: string, work: () => Promise<Prompt>): Promise<Prompt> {
     return typed(() => (text.length < LONG_TEXT ? work() : this.#long.run('', work)));
   }
 
@@ -106,11 +114,12 @@ export class Engine {
     const next = (): number => numbers[at++] ?? 0;
     for (let pieces = next(); pieces > 0; pieces--) {
       const request = this.#requests.get(next());
+      const kind = next() === 0 ? 'text' : 'reasoning';
       const said = text.slice(from, (from += next()));
       // Nearly always one; a list that grows by push() begins with room for 17.
       const count = next();
       const tokens = count === 1 ? [next()] : Array.from(numbers.subarray(at, (at += count)));
-      request?.sink.push({ text: said, tokens, kind: 'text' });
+      request?.sink.push({ text: said, tokens, kind });
     }
   }
 

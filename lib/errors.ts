@@ -17,7 +17,7 @@ export type ErrorCode =
   | 'CONTEXT_FULL'
   /** llama.cpp failed to compute a step. The session stays usable: send again; when it repeats, report it. */
   | 'DECODE_FAILED'
-  /** `sampling.grammar` does not parse, or leads to where no token fits. Correct it; llama.cpp prints the place to stderr. */
+  /** A grammar, a JSON schema or a tool's parameters can't be followed. Correct it; llama.cpp prints mistakes in grammars to stderr. */
   | 'GRAMMAR_INVALID'
   /** The model's chat template can't be parsed or refuses this conversation. Check the order of roles. */
   | 'TEMPLATE_INVALID'

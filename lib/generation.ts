@@ -3,12 +3,13 @@ import type { Conversation, TurnOutcome } from './conversation.js';
 import { AbortError, fromNative, LlamaError } from './errors.js';
 import { sessionClosed, type Host, type Operation, type Waiting } from './host.js';
 import { keepRecord } from './keeping.js';
-import type { RequestEnd } from './native.js';
+import type { Prompt, RequestEnd } from './native.js';
 import type { ResolvedTurnOptions } from './options.js';
 import { shorten, systemMessages } from './overflow.js';
 import { joinTokens } from './tokens.js';
+import { toToolCall } from './tools.js';
 import { TurnSource, type Turn } from './turn.js';
-import type { Message, Timings, Usage } from './types.js';
+import type { Message, Timings, ToolCall, Usage } from './types.js';
 
 /** What a turn goes on from: messages to add to the conversation, or a prompt of its own. */
 export type TurnInput = { messages: readonly Message[] } | { prompt: string | Int32Array };
@@ -30,6 +31,8 @@ export class Generation implements Operation {
   #unwatch: () => void = () => undefined;
   /** What it came to, once it has ended. */
   #text = '';
+  #reasoning = '';
+  #toolCalls: ToolCall[] = [];
   /** It has left the queue. */
   #admitted = false;
   /** The store is given what came of it. */
@@ -108,7 +111,7 @@ export class Generation implements Operation {
       // A long text takes seconds, in which nobody can be told to stop.
       const prompt = this.#isStopped() ? undefined : await Promise.race([this.#prompt(), stopped]);
       const preparedAt = performance.now();
-      if (prompt !== undefined && !this.#isStopped()) await residency.restore(kv, prompt, stopped);
+      if (prompt !== undefined && !this.#isStopped()) await residency.restore(kv, prompt.tokens, stopped);
       // Read through a call: it may have changed during the awaits above, which the compiler can't know.
       if (prompt === undefined || this.#isStopped()) {
         this.#endUnspoken();
@@ -117,8 +120,10 @@ export class Generation implements Operation {
       const submittedAt = performance.now();
       const end = await this.#generate(sequence, prompt);
       this.#text = end.text;
+      this.#reasoning = end.reasoning;
+      this.#toolCalls = end.toolCalls.map(toToolCall);
       residency.worth.computed(end.promptTokens - end.cachedTokens, end.prefillMs);
-      const tokens = joinTokens(prompt, end.tokens);
+      const tokens = joinTokens(prompt.tokens, end.tokens);
       kvHolds = tokens.subarray(0, end.kvTokens);
       const finished = this.#finish(end, tokens, {
         queueMs: admittedAt - this.#sentAt,
@@ -137,29 +142,43 @@ export class Generation implements Operation {
     }
   }
 
-  /** The whole prompt as tokens; long texts are tokenised on another thread. */
-  async #prompt(): Promise<Int32Array> {
+  /** The whole prompt as tokens; texts are tokenised on another thread. */
+  async #prompt(): Promise<Prompt> {
     const { engine, info } = this.#host;
+    const { reply } = this.#options;
     if (!('messages' in this.#input)) {
       const { prompt } = this.#input;
-      return typeof prompt === 'string' ? engine.prepareText(prompt) : prompt;
+      if (typeof prompt === 'string') return engine.prepareText(prompt, reply.jsonSchema);
+      const none = { format: undefined };
+      const { format } = reply.jsonSchema === '' ? none : await engine.prepareText('', reply.jsonSchema);
+      return { tokens: prompt, format };
     }
     const added = this.#input.messages;
     const { messages, settings, tokens } = this.#conversation;
-    const render = (first: number): Promise<Int32Array> =>
-      engine.prepareChat(this.#conversation.promptJson(added, first), tokens);
+    const render = (first: number): Promise<Prompt> =>
+      engine.prepareChat(this.#conversation.promptJson(added, first), tokens, reply);
     const prompt = await render(0);
     if (settings.overflow !== 'dropOldest') return prompt;
-    const shortened = await shorten(prompt, messages, render, info.sessionTokens, this.#options.maxTokens);
+    const shortened = await shorten(prompt, messages, added, render, info.sessionTokens, this.#options.maxTokens);
     this.#dropping = messages.slice(systemMessages(messages), shortened.first);
     return shortened.prompt;
   }
 
-  #generate(sequence: number, tokens: Int32Array): Promise<RequestEnd> {
+  #generate(sequence: number, { tokens, format: found }: Prompt): Promise<RequestEnd> {
     const { sampling, stop, ignoreEog, maxTokens } = this.#options;
+    // Who writes a grammar says what all of the reply is.
+    const format = sampling.grammar === '' ? found : undefined;
     return new Promise((resolve) => {
       this.#request = this.#host.engine.submit(
-        { ...sampling, sequence, tokens, stop, ignoreEog, maxTokens: maxTokens ?? this.#host.info.sessionTokens },
+        {
+          ...sampling,
+          sequence,
+          tokens,
+          format,
+          stop,
+          ignoreEog,
+          maxTokens: maxTokens ?? this.#host.info.sessionTokens,
+        },
         this.#source,
         resolve,
       );
@@ -190,7 +209,13 @@ export class Generation implements Operation {
   #outcome(tokens: Int32Array, kvTokens: number, interrupted: boolean): TurnOutcome {
     const kept = { tokens, kvTokens, dropped: this.#dropping.length };
     if (!('messages' in this.#input)) return { ...kept, messages: [] };
-    const answer: Message = { role: 'assistant', content: this.#text, ...(interrupted && { interrupted }) };
+    const answer: Message = {
+      role: 'assistant',
+      content: this.#text,
+      ...(this.#reasoning !== '' && { reasoning_content: this.#reasoning }),
+      ...(this.#toolCalls.length > 0 && { tool_calls: this.#toolCalls }),
+      ...(interrupted && { interrupted }),
+    };
     return { ...kept, messages: [...this.#input.messages, answer] };
   }
 
@@ -210,7 +235,8 @@ export class Generation implements Operation {
     const { counters } = this.#host;
     counters.turns++;
     if (finishReason === 'cancelled') counters.cancelledTurns++;
-    const reply = { text: this.#text, finishReason, usage, timings, dropped: this.#dropped };
+    const said = { text: this.#text, reasoning: this.#reasoning, toolCalls: structuredClone(this.#toolCalls) };
+    const reply = { ...said, finishReason, usage, timings, dropped: this.#dropped };
     this.#source.resolve(reply);
     this.#conversation.events.emit('turn', reply);
     this.#leave();

@@ -1,10 +1,9 @@
 import { list, object, oneOf, refusal, text, type } from './checks.js';
+import { copyJson, DEEPEST } from './json.js';
 import type { Message } from './types.js';
 
 /** Most messages in a conversation; far beyond any context. */
 const MOST_MESSAGES = 1_000_000;
-/** Deepest nesting of what a message carries; bounds the recursion, and cycles end here too. */
-const DEEPEST = 64;
 
 const string = text(0, Infinity);
 
@@ -44,7 +43,9 @@ export function toMessages(input: unknown): Message[] {
 }
 
 function checkMessage(value: unknown, name: string): Message {
-  const given = object(name, value);
+  const given = { ...copyJson(object(name, value), name) };
+  // Other servers answer null beside the calls of tools.
+  if (Array.isArray(given['tool_calls'])) given['content'] ??= '';
   for (const key of ['role', 'content']) {
     if (given[key] === undefined) throw new TypeError(refusal(`${name}.${key}`, 'a string', undefined));
   }
@@ -54,7 +55,24 @@ function checkMessage(value: unknown, name: string): Message {
   for (const [key, check] of Object.entries(FOR_TEMPLATES)) {
     if (given[key] !== undefined && given[key] !== null) check(`${name}.${key}`, given[key]);
   }
-  return copyJson(given, name, 0) as Message;
+  if (given['role'] === 'tool') checkNesting(`${name}.content`, given['content'] as string);
+  return given as Message;
+}
+
+/** Where a text is JSON, llama.cpp may read it, and calls itself for each level of it, until the stack is full. */
+function checkNesting(name: string, text: string): void {
+  let level: unknown[];
+  try {
+    level = [JSON.parse(text)];
+  } catch {
+    return;
+  }
+  const inside = (value: unknown): unknown[] =>
+    typeof value === 'object' && value !== null ? Object.values(value) : [];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEEPEST) throw new TypeError(`${name} must be JSON of at most ${String(DEEPEST)} levels, got more`);
+    level = level.flatMap(inside);
+  }
 }
 
 /** llama.cpp refuses every prompt with one that is another. */
@@ -65,25 +83,5 @@ function checkToolCall(name: string, value: unknown): void {
   const called = object(`${name}.function`, call['function']);
   string(`${name}.function.name`, called['name']);
   if (called['arguments'] === undefined) throw new TypeError(refusal(`${name}.function.arguments`, 'JSON', undefined));
-}
-
-/** Templates and records see messages as JSON: what JSON can't say is refused here, not lost there. */
-function copyJson(value: unknown, name: string, depth: number): unknown {
-  if (depth > DEEPEST)
-    throw new TypeError(`${name} must be JSON of at most ${String(DEEPEST)} levels, got more or a cycle`);
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
-  if (typeof value === 'number' && Number.isFinite(value)) return value;
-  if (Array.isArray(value)) return Array.from(value, (entry, i) => copyJson(entry, `${name}[${String(i)}]`, depth + 1));
-  if (!isPlain(value))
-    throw new TypeError(refusal(name, 'JSON (null, boolean, finite number, string, array, plain object)', value));
-  const entries = Object.entries(value).filter(([, entry]) => entry !== undefined);
-  // fromEntries() defines properties: a key '__proto__' stays data.
-  return Object.fromEntries(entries.map(([key, entry]) => [key, copyJson(entry, `${name}.${key}`, depth + 1)]));
-}
-
-function isPlain(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null || 'toJSON' in value) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  // By the prototype's own prototype, as objects of another realm (vm, jest) have another Object.prototype.
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
+  if (typeof called['arguments'] === 'string') checkNesting(`${name}.function.arguments`, called['arguments']);
 }

@@ -128,7 +128,8 @@ export interface EngineInfo {
 /**
  * One call per step for all sessions together (R10).
  * @param text of all pieces, each of whole characters, one after the other
- * @param numbers how many pieces there are; of each its request, the length of its text, how many tokens it has, and these.
+ * @param numbers how many pieces there are; of each its request, 1 for reasoning or 0 for text, the length of its text, how many
+ * tokens it has, and these.
  * Valid during the call: the next one is written into the same memory
  * @param ends the requests that ended in this step, after their last piece
  * @param cellsWanted above 0: a step lacked so many KV cells; an idle sequence should be parked
@@ -156,7 +157,40 @@ export interface RequestEnd {
   acceptedTokens: number;
   /** Of all its pieces together. */
   text: string;
+  reasoning: string;
   tokens: Int32Array;
+  toolCalls: NativeToolCall[];
+}
+
+/** What a turn asks of its reply. */
+export interface ReplyOptions {
+  /** A JSON array in the shape of OpenAI's chat API; empty: none. */
+  tools: string;
+  toolChoice: 'auto' | 'required' | 'none';
+  /** False: templates that can be asked to are asked not to let the model think. */
+  reasoning: boolean;
+  /** That the text must follow; empty: none. */
+  jsonSchema: string;
+}
+
+declare const format: unique symbol;
+/** How to read what answers a prompt, and what it must look like: the addon's, without properties. */
+export interface ReplyFormat {
+  readonly [format]: true;
+}
+
+export interface Prompt {
+  tokens: Int32Array;
+  /** Undefined: there is nothing but text in the reply. */
+  format: ReplyFormat | undefined;
+}
+
+export interface NativeToolCall {
+  /** Empty where the model's format has none. */
+  id: string;
+  name: string;
+  /** JSON. */
+  arguments: string;
 }
 
 export interface SubmitOptions {
@@ -165,6 +199,8 @@ export interface SubmitOptions {
   sequence: number;
   /** The whole prompt; the engine finds out itself what of it the sequence's KV already holds. */
   tokens: Int32Array;
+  /** That the prompt came with. A grammar of its own counts, not `grammar`. */
+  format: ReplyFormat | undefined;
   maxTokens: number;
   stop: string[];
   ignoreEog: boolean;
@@ -191,10 +227,12 @@ export interface NativeEngine {
   detokenize(tokens: Int32Array, special: boolean): string;
   /**
    * Renders the conversation with the model's template and tokenises it, on a pool thread. Where the rendered text goes on
-   * from what `known` spells, only the rest is tokenised, so that what was generated keeps its tokens (and its KV).
+   * from what `known` spells, only the rest is tokenised, so that what was generated keeps its tokens (and its KV). Rejects
+   * with TEMPLATE_INVALID, with NOT_SUPPORTED for tools that the template knows nothing of, and with GRAMMAR_INVALID for schemas.
    */
-  prepareChat(messagesJson: string, known: Int32Array): Promise<Int32Array>;
-  prepareText(text: string, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array>;
+  prepareChat(messagesJson: string, known: Int32Array, reply: ReplyOptions): Promise<Prompt>;
+  /** A text that goes on without a template. Rejects with GRAMMAR_INVALID. @param jsonSchema empty: none */
+  prepareText(text: string, jsonSchema: string): Promise<Prompt>;
   /** Throws GRAMMAR_INVALID at once; everything later comes as an end. */
   submit(options: SubmitOptions): void;
   /** Honoured within one step. Unknown ids are ignored: the request may just have ended. */

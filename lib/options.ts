@@ -1,6 +1,8 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { filePath, integer, refusal, text } from './checks.js';
+import { copyJson, toJson } from './json.js';
 import { checkMessages } from './messages.js';
+import type { ReplyOptions } from './native.js';
 import type {
   ResolvedLoadOptions,
   ResolvedSampling,
@@ -85,12 +87,21 @@ export function resolveResumeOptions(stored: ResumedSession, given: ResumeOption
   return { metadata: { ...(given.metadata ?? stored.metadata) }, settings: overlay(stored.settings, given) };
 }
 
-/** Checks what `send()` was given and lays it over the session's settings. @throws TypeError, RangeError */
-export function resolveTurnOptions(session: SessionSettings, given: TurnOptions = {}): ResolvedTurnOptions {
+/**
+ * Checks what `send()` was given and lays it over the session's settings.
+ * @param talking false: for `complete()`, in which there are no tools @throws TypeError, RangeError
+ */
+export function resolveTurnOptions(
+  session: SessionSettings,
+  given: TurnOptions = {},
+  talking = true,
+): ResolvedTurnOptions {
   turnCheck('options', given);
+  const sampling = layOver(session.sampling, given.sampling);
   return {
-    sampling: resolveSampling({ ...session.sampling, ...present({ ...given.sampling }) }),
+    sampling: resolveSampling(sampling),
     stop: [...(given.stop ?? session.stop)],
+    reply: replyOptions(talking ? { ...session, ...present({ ...given, sampling }) } : { sampling }),
     priority: given.priority ?? session.priority,
     ignoreEog: given.ignoreEog ?? false,
     ...present({ maxTokens: given.maxTokens ?? session.maxTokens, signal: given.signal, timeoutMs: given.timeoutMs }),
@@ -116,28 +127,73 @@ export function resolveSampling(given: Sampling = {}): ResolvedSampling {
   };
 }
 
+/** What `{}` means: llama.cpp takes that for no schema. */
+const ANY_JSON = { type: ['object', 'array', 'string', 'number', 'boolean', 'null'] };
+
+/**
+ * What is asked of replies.
+ * @throws TypeError for what excludes each other: a reply can follow one grammar only
+ */
+export function replyOptions(
+  given: Pick<SessionSettings, 'tools' | 'toolChoice' | 'reasoning' | 'sampling'>,
+): ReplyOptions {
+  const { tools = [], toolChoice = 'auto', reasoning = 'auto', sampling } = given;
+  const { grammar = '', jsonSchema } = sampling;
+  if (toolChoice === 'required' && given.tools === undefined) throw new TypeError("toolChoice 'required' takes tools");
+  if (grammar !== '' && jsonSchema !== undefined)
+    throw new TypeError('sampling.grammar and sampling.jsonSchema exclude each other; give one of them');
+  if (tools.length > 0 && toolChoice !== 'none' && (grammar !== '' || jsonSchema !== undefined))
+    throw new TypeError(
+      "sampling.grammar and sampling.jsonSchema leave no room for tools; set toolChoice to 'none' with them",
+    );
+  return {
+    tools: tools.length === 0 ? '' : toJson(tools),
+    toolChoice,
+    reasoning: reasoning !== 'off',
+    jsonSchema:
+      jsonSchema === undefined ? '' : JSON.stringify(Object.keys(jsonSchema).length > 0 ? jsonSchema : ANY_JSON),
+  };
+}
+
 /** Checks a session's id. @throws TypeError, RangeError */
 export function checkId(id: unknown): asserts id is string {
   idCheck('id', id);
 }
 
 function overlay(base: SessionSettings, given: SessionOptions): SessionSettings {
-  return {
+  const settings = {
     sampling: copySampling(given.sampling ?? base.sampling),
     stop: [...(given.stop ?? base.stop)],
     priority: given.priority ?? base.priority,
     pinned: given.pinned ?? base.pinned,
     overflow: given.overflow ?? base.overflow,
     ...present({
+      tools: given.tools === undefined ? base.tools : copyJson(given.tools, 'tools'),
+      toolChoice: given.toolChoice ?? base.toolChoice,
+      reasoning: given.reasoning ?? base.reasoning,
       system: given.system ?? base.system,
       maxTokens: given.maxTokens ?? base.maxTokens,
       ttlMs: given.ttlMs ?? base.ttlMs,
     }),
   };
+  replyOptions(settings); // what no turn could have is refused now
+  return settings;
+}
+
+/** A turn's own grammar or schema takes the place of the session's, whichever that has. */
+function layOver(session: Sampling, own: Sampling = {}): Sampling {
+  const { grammar, jsonSchema, ...rest } = session;
+  const kept = own.grammar === undefined && own.jsonSchema === undefined ? { grammar, jsonSchema } : {};
+  return present({ ...rest, ...kept, ...present({ ...own }) });
 }
 
 function copySampling(sampling: Sampling): Sampling {
-  return present({ ...sampling, logitBias: sampling.logitBias && { ...sampling.logitBias } });
+  const { logitBias, jsonSchema } = sampling;
+  return present({
+    ...sampling,
+    logitBias: logitBias && { ...logitBias },
+    jsonSchema: jsonSchema && copyJson(jsonSchema, 'sampling.jsonSchema'),
+  });
 }
 
 /** Without the names whose value is undefined: absent and undefined mean the same to users, not to exactOptionalPropertyTypes. */

@@ -1,3 +1,4 @@
+import type { Prompt } from './native.js';
 import type { Message } from './types.js';
 
 /** Room that is kept for the reply at least, as a part of the context. */
@@ -7,7 +8,7 @@ const FULL = 3 / 4;
 
 /** A prompt that fits, and the message that its conversation begins with, after the system messages. */
 export interface Shortened {
-  prompt: Int32Array;
+  prompt: Prompt;
   first: number;
 }
 
@@ -15,26 +16,28 @@ export interface Shortened {
  * Leaves out the oldest turns when a prompt and its reply would outgrow the context. A turn goes as a whole, from a user's
  * message to before the next; system messages at the beginning stay. What is being said is never left out: alone too long, it
  * is CONTEXT_FULL.
- * @param prompt with all messages
+ * @param prompt with all messages @param messages before those that are `added`
  * @param render the prompt without the messages from `systemMessages()` to before `first`
  */
 export async function shorten(
-  prompt: Int32Array,
+  prompt: Prompt,
   messages: readonly Message[],
-  render: (first: number) => Promise<Int32Array>,
+  added: readonly Message[],
+  render: (first: number) => Promise<Prompt>,
   contextTokens: number,
   maxTokens: number = Infinity,
 ): Promise<Shortened> {
   const reply = Math.min(maxTokens, contextTokens * REPLY);
   let best: Shortened = { prompt, first: systemMessages(messages) };
-  if (prompt.length + reply <= contextTokens) return best;
+  if (prompt.tokens.length + reply <= contextTokens) return best;
   // The fewest turns whose absence makes it fit; prompts get shorter with each that goes.
   const ends = turnEnds(messages);
+  if (added[0]?.role === 'tool') ends.pop(); // answers what the last turn has asked: it is not over
   for (let low = 0, high = ends.length - 1; low <= high;) {
     const middle = (low + high) >> 1;
     const first = ends[middle] ?? 0;
     const shorter = await render(first);
-    const fits = shorter.length <= contextTokens * FULL;
+    const fits = shorter.tokens.length <= contextTokens * FULL;
     if (fits || best.first < first) best = { prompt: shorter, first };
     if (fits) high = middle - 1;
     else low = middle + 1;

@@ -2,6 +2,7 @@ import { onAbort } from './abort.js';
 import { integer, options, refusal, type Shape } from './checks.js';
 import { AbortError, LlamaError } from './errors.js';
 import type { Model } from './model.js';
+import { resolveSessionOptions } from './options.js';
 import type { Session } from './session.js';
 import { poolSessionCheck, signalCheck } from './shapes.js';
 import type { SessionOptions } from './types.js';
@@ -53,6 +54,7 @@ export class SessionPool implements AsyncDisposable {
       throw new TypeError(refusal('model', 'a Model', model));
     options(POOL)('options', given);
     integer(1, 65_536)('options.size', given.size);
+    resolveSessionOptions(given.session); // what no session could have is refused now
     this.#model = model;
     this.#options = { ...given };
     // Weak: a pool that is dropped goes before its model does.

@@ -1,8 +1,8 @@
 /** Options as the rest of the package sees them: checked, copied, complete. Made by `options.ts`. */
-import type { SubmitOptions } from './native.js';
+import type { ReplyOptions, SubmitOptions } from './native.js';
 import type { KeyRing } from './stores/keyring.js';
 import type { Durability, SessionStore } from './stores/store.js';
-import type { Message, Sampling } from './types.js';
+import type { Message, Sampling, Tool } from './types.js';
 
 /** `LoadOptions`, checked, with every default in place. */
 export interface ResolvedLoadOptions {
@@ -40,6 +40,12 @@ export interface SessionSettings {
   /** Absent: until the context is full. */
   maxTokens?: number;
   stop: readonly string[];
+  /** Absent: none. */
+  tools?: readonly Tool[];
+  /** Absent: 'auto'. */
+  toolChoice?: 'auto' | 'required' | 'none';
+  /** Absent: 'auto'. */
+  reasoning?: 'auto' | 'off';
   /** Absent: it never expires. */
   ttlMs?: number;
   priority: number;
@@ -79,6 +85,7 @@ export interface ResolvedTurnOptions {
   /** Absent: until the context is full. */
   maxTokens?: number;
   stop: string[];
+  reply: ReplyOptions;
   priority: number;
   ignoreEog: boolean;
   signal?: AbortSignal;

@@ -8,7 +8,7 @@ import { sessionClosed, type Host } from './host.js';
 import { exportConversation, isConflict, keepAll, keepRecord } from './keeping.js';
 import { toMessages } from './messages.js';
 import { checkUnstored } from './opening.js';
-import { checkForkOptions, checkMessageCount, resolveTurnOptions } from './options.js';
+import { checkForkOptions, checkMessageCount, replyOptions, resolveTurnOptions } from './options.js';
 import { checkTokens, commonPrefix, NO_TOKENS } from './tokens.js';
 import type { Turn } from './turn.js';
 import type { Message, SessionEvents, TurnOptions } from './types.js';
@@ -72,7 +72,8 @@ export class Session implements AsyncDisposable {
    * begun stays, marked `interrupted`; a turn that came to nothing leaves the conversation as it was.
    * @param input a text is a user's message
    * @throws TypeError, RangeError for wrong arguments; everything else rejects the turn: AbortError, TIMEOUT, QUEUE_FULL,
-   * CONTEXT_FULL, GRAMMAR_INVALID, TEMPLATE_INVALID, DECODE_FAILED, STORE_FAILED, SESSION_CONFLICT, SESSION_CLOSED, MODEL_CLOSED
+   * CONTEXT_FULL, GRAMMAR_INVALID, TEMPLATE_INVALID, NOT_SUPPORTED (tools), DECODE_FAILED, STORE_FAILED, SESSION_CONFLICT,
+   * SESSION_CLOSED, MODEL_CLOSED
    */
   send(input: string | Message | Message[], options?: TurnOptions): Turn {
     return this.#start({ messages: toMessages(input) }, options);
@@ -184,7 +185,7 @@ export class Session implements AsyncDisposable {
   }
 
   #start(input: TurnInput, options: TurnOptions | undefined): Turn {
-    const resolved = resolveTurnOptions(this.#conversation.settings, options);
+    const resolved = resolveTurnOptions(this.#conversation.settings, options, 'messages' in input);
     for (const token of resolved.sampling.biasTokens) {
       if (token >= this.#host.info.vocabularySize)
         throw new RangeError(`sampling.logitBias names token ${String(token)}, which the vocabulary does not have`);
@@ -199,17 +200,22 @@ export class Session implements AsyncDisposable {
   }
 }
 
+/** Why a conversation can't be rendered. */
+const UNRENDERED: ReadonlySet<string> = new Set(['TEMPLATE_INVALID', 'NOT_SUPPORTED', 'GRAMMAR_INVALID']);
+
 /** The tokens that stay when only the first so many messages do. */
 async function tokensUntil(host: Host, conversation: Conversation, messages: number): Promise<Int32Array> {
   const { tokens } = conversation;
   if (messages === conversation.messages.length) return tokens;
   if (messages === 0 && conversation.settings.system === undefined) return NO_TOKENS;
   try {
-    const rendered = await host.engine.prepareChat(conversation.promptJson([], 0, messages), tokens);
-    return tokens.subarray(0, commonPrefix(tokens, rendered));
+    const json = conversation.promptJson([], 0, messages);
+    const reply = replyOptions({ ...conversation.settings, sampling: {} });
+    const rendered = await host.engine.prepareChat(json, tokens, reply);
+    return tokens.subarray(0, commonPrefix(tokens, rendered.tokens));
   } catch (error) {
-    // Some templates refuse what does not end with a user's message. To know the tokens only saves time.
-    if (error instanceof LlamaError && error.code === 'TEMPLATE_INVALID') return NO_TOKENS;
+    // Some templates refuse what does not end with a user's message, or tools. To know the tokens only saves time.
+    if (error instanceof LlamaError && UNRENDERED.has(error.code)) return NO_TOKENS;
     throw error;
   }
 }

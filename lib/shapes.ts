@@ -15,6 +15,7 @@ import {
 } from './checks.js';
 import type { Check, Shape } from './checks.js';
 import { checkMessages } from './messages.js';
+import { schemaCheck, toolsCheck } from './tools.js';
 import type { CacheOptions, LoadOptions, Sampling, SessionFilter, SessionOptions, TurnOptions } from './types.js';
 
 const INT32 = 2 ** 31 - 1;
@@ -114,6 +115,7 @@ const SAMPLING: Shape<Sampling> = {
   presencePenalty: number(-100, 100),
   seed: integer(0, 2 ** 32 - 1),
   grammar: text(0, Infinity),
+  jsonSchema: schemaCheck,
   logitBias,
 };
 
@@ -122,6 +124,9 @@ const EITHER = {
   sampling: options(SAMPLING),
   maxTokens: integer(1, INT32),
   stop: list(text(1, 4096), 256),
+  tools: toolsCheck,
+  toolChoice: oneOf(['auto', 'required', 'none']),
+  reasoning: oneOf(['auto', 'off']),
   priority: number(-1000, 1000),
 };
 

@@ -1,5 +1,8 @@
 import type { KeyRing } from './stores/keyring.js';
+import type { Message, Reply, Tool } from './speech.js';
 import type { Durability, SessionStore } from './stores/store.js';
+
+export type * from './speech.js';
 
 /** How a model is loaded. A wrong type is a `TypeError`, a wrong value a `RangeError`, an unknown name a `TypeError`. */
 export interface LoadOptions {
@@ -91,6 +94,19 @@ export interface SessionOptions {
   /** Texts that end a reply (they are not part of it), at most 256 of 1 to 4096 characters. Default: none. */
   stop?: string[];
   /**
+   * Functions that the model may call, for `send()`, at most 1024. What it calls is `Reply.toolCalls`; answer each with a message
+   * of the role 'tool'. Their parameters are trusted as `grammar` is. NOT_SUPPORTED if the model's chat template knows no tools.
+   * Default: none.
+   */
+  tools?: readonly Tool[];
+  /** 'auto' (default): the model decides. 'required': it calls at least one. 'none': it calls none, though it knows them. */
+  toolChoice?: 'auto' | 'required' | 'none';
+  /**
+   * 'auto' (default): a model that thinks before it speaks does, in pieces of the kind 'reasoning'. 'off': it is told not to, if
+   * its template can.
+   */
+  reasoning?: 'auto' | 'off';
+  /**
    * Idle life in milliseconds, up to 100 years; the session expires after it. It begins anew when a turn ends, whatever that came
    * to. Default: none, it never does.
    */
@@ -124,6 +140,12 @@ export interface TurnOptions {
   maxTokens?: number;
   /** Replaces the session's list. */
   stop?: string[];
+  /** Replaces the session's list. Prompts begin with it: with other tools all is computed anew. */
+  tools?: readonly Tool[];
+  /** Default: the session's. */
+  toolChoice?: 'auto' | 'required' | 'none';
+  /** Default: the session's. */
+  reasoning?: 'auto' | 'off';
   /** -1000 to 1000. Default: the session's. */
   priority?: number;
   /** Keep generating past end-of-generation tokens, as long as a grammar has anything else; for benchmarks. Default: false. */
@@ -156,72 +178,19 @@ export interface Sampling {
    */
   seed?: number;
   /**
-   * GBNF that the reply must follow, at most 256 KiB. Only from who you trust: llama.cpp takes exponential time for grammars that
-   * are ambiguous on purpose, and every session waits. Default: none.
+   * GBNF that all of the reply must follow, reasoning included: it is text then. At most 256 KiB; '' for none, nor the session's
+   * schema. Only from who you trust: llama.cpp takes exponential time for grammars that are ambiguous on purpose, and every
+   * session waits. Default: none.
    */
   grammar?: string;
+  /**
+   * JSON schema that the reply's text must follow, which is then JSON; a model may think before. The keywords are those that
+   * llama.cpp makes a grammar of, others are ignored; an object may have 512 properties. Trusted as `grammar` is, and not together
+   * with that, nor with `tools` unless `toolChoice` is 'none'. Default: none.
+   */
+  jsonSchema?: object;
   /** Added to the logits of token ids, -1000000 to 1000000 each; -100 bans in practice. Default: none. */
   logitBias?: Record<number, number>;
-}
-
-/**
- * One message of a conversation. Of other names the model's chat template sees `name`, `tool_call_id` and `reasoning_content`,
- * which are strings, and `tool_calls`, an array of `{ type: 'function', function: { name, arguments }, id }` where `id` may be
- * absent; null is absent too. The rest is kept with the conversation and must be JSON.
- * Unpaired surrogates in a text become U+FFFD: UTF-8, which models read, can't say them.
- */
-export interface Message {
-  role: 'system' | 'user' | 'assistant' | 'tool';
-  content: string;
-  /** True on a reply that was cancelled or failed half-way. */
-  interrupted?: boolean;
-  [extra: string]: unknown;
-}
-
-/** Decoded text of one or more tokens: whole characters, never half of one. */
-export interface Piece {
-  text: string;
-  /** Ids of the tokens it spells; all of a turn are `usage.generatedTokens`, less those of a stop string. */
-  tokens: readonly number[];
-  kind: 'text' | 'reasoning';
-}
-
-/** What a turn came to. */
-export interface Reply {
-  text: string;
-  /** 'stop': by the model or its grammar. 'length': maxTokens. 'stopSequence': one of `stop`. 'cancelled': cancel() or `break`. */
-  finishReason: 'stop' | 'length' | 'stopSequence' | 'cancelled';
-  usage: Usage;
-  timings: Timings;
-  /** Messages that left the conversation to make room for this turn, oldest first; empty unless `overflow` is 'dropOldest'. */
-  dropped: readonly Message[];
-}
-
-/** Tokens of a turn. */
-export interface Usage {
-  promptTokens: number;
-  /** Those of the prompt that the KV cache held already. */
-  cachedTokens: number;
-  generatedTokens: number;
-  /** Tokens that were guessed ahead (`speculation`); 0 where that did not seem to pay. */
-  draftedTokens: number;
-  /** Those of them that were right: each saved a step. */
-  acceptedTokens: number;
-}
-
-/** Milliseconds of a turn, by phase. */
-export interface Timings {
-  /** From send() until the session had a sequence. */
-  queueMs: number;
-  /** Spent on bringing KV back. */
-  restoreMs: number;
-  prefillMs: number;
-  /** From send() to the first token. */
-  firstTokenMs: number;
-  /** From the first token to the last. */
-  generateMs: number;
-  /** Generated tokens per second of generateMs. */
-  tokensPerSecond: number;
 }
 
 /** Which sessions to list. */

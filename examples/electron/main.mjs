@@ -18,9 +18,9 @@ ipcMain.handle('history', () => session.messages);
 
 // What is sent while a reply still comes waits for its turn.
 ipcMain.handle('send', async ({ sender }, text) => {
-  for await (const piece of session.send(text)) {
+  for await (const { kind, text: said } of session.send(text)) {
     if (sender.isDestroyed()) break; // leaving the loop cancels the turn
-    sender.send('piece', piece.text);
+    if (kind === 'text') sender.send('piece', said);
   }
 });
 

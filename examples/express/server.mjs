@@ -39,7 +39,7 @@ app.post('/chat/:user', express.text({ limit: '1mb' }), async (request, response
   response.on('close', () => gone.abort());
   const turn = (await sessionOf(request.params.user)).send(request.body, { signal: gone.signal });
   response.type('text/plain');
-  for await (const piece of turn) response.write(piece.text);
+  for await (const { kind, text } of turn) if (kind === 'text') response.write(text);
   response.end();
 });
 

@@ -138,11 +138,12 @@ Engine::Done<Result> EngineBinding::answer(uint32_t id, Napi::Value (*to_value)(
 EngineBinding::Told EngineBinding::as_told(StepEvents events) {
     Told told{{}, {static_cast<int32_t>(events.pieces.size())}, std::move(events.ends), events.cells_wanted};
     for (const PieceEvent& piece : events.pieces) {
-        told.text += piece.text;
+        const auto& [reasoning, text, tokens] = piece.said;
+        told.text += text;
         told.numbers.insert(told.numbers.end(),
-                            {static_cast<int32_t>(piece.request), static_cast<int32_t>(utf16_length(piece.text)),
-                             static_cast<int32_t>(piece.tokens.size())});
-        told.numbers.insert(told.numbers.end(), piece.tokens.begin(), piece.tokens.end());
+                            {static_cast<int32_t>(piece.request), reasoning, static_cast<int32_t>(utf16_length(text)),
+                             static_cast<int32_t>(tokens.size())});
+        told.numbers.insert(told.numbers.end(), tokens.begin(), tokens.end());
     }
     return told;
 }
@@ -211,17 +212,17 @@ Napi::Value EngineBinding::detokenize(const Napi::CallbackInfo& info) {
 Napi::Value EngineBinding::prepare_chat(const Napi::CallbackInfo& info) {
     const std::string messages = string_of(info[0], "messages");
     const Tokens known = tokens_of(info[1], "known");
+    const ReplyOptions options = reply_options_of(info[2]);
     const std::shared_ptr<const Model> model = loaded_model();
-    return PromiseWorker<Tokens>::start(
-        info.Env(), [=] { return model->prepare_chat(messages, known); }, tokens_value);
+    return PromiseWorker<Prompt>::start(
+        info.Env(), [=] { return model->prepare_chat(messages, known, options); }, prompt_value);
 }
 
 Napi::Value EngineBinding::prepare_text(const Napi::CallbackInfo& info) {
-    const std::string text = string_of(info[0], "text");
-    const bool special = flag_of(info[1], "addSpecial"), parse = flag_of(info[2], "parseSpecial");
+    const std::string text = string_of(info[0], "text"), schema = string_of(info[1], "jsonSchema");
     const std::shared_ptr<const Model> model = loaded_model();
-    return PromiseWorker<Tokens>::start(
-        info.Env(), [=] { return model->tokenize(text, special, parse); }, tokens_value);
+    return PromiseWorker<Prompt>::start(
+        info.Env(), [=] { return model->prepare_text(text, schema); }, prompt_value);
 }
 
 void EngineBinding::submit(const Napi::CallbackInfo& info) {

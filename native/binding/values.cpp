@@ -94,6 +94,30 @@ static std::vector<llama_logit_bias> biases_of(const Fields& fields) {
     return biases;
 }
 
+ReplyOptions reply_options_of(const Napi::Value& value) {
+    const Fields fields(value);
+    return {fields.text("tools"), fields.text("toolChoice"), fields.flag("reasoning"), fields.text("jsonSchema")};
+}
+
+// In JavaScript's hands a format is a thing without properties, which comes back with the request.
+using FormatPointer = std::shared_ptr<const ReplyFormat>;
+static constexpr napi_type_tag format_tag = {0x6c6c616d612d7365, 0x7265706c79666d74};
+
+static Napi::Value format_value(Napi::Env env, const FormatPointer& format) {
+    if (!format) return env.Undefined();
+    auto value = Napi::External<FormatPointer>::New(env, new FormatPointer(format),
+                                                    [](Napi::Env, FormatPointer* pointer) { delete pointer; });
+    value.TypeTag(&format_tag);
+    return value;
+}
+
+static FormatPointer format_of(const Napi::Value& value) {
+    if (value.IsUndefined()) return nullptr;
+    if (!value.IsExternal() || !value.As<Napi::External<FormatPointer>>().CheckTypeTag(&format_tag))
+        throw wrong(value, "format", "what a prompt came with");
+    return *value.As<Napi::External<FormatPointer>>().Data();
+}
+
 SubmitOptions submit_options_of(const Napi::Value& value) {
     const Fields fields(value);
     SubmitOptions options;
@@ -114,6 +138,11 @@ SubmitOptions submit_options_of(const Napi::Value& value) {
     sampling.presence_penalty = fields.real("presencePenalty");
     sampling.seed = fields.count("seed");
     sampling.grammar = fields.text("grammar");
+    options.format = format_of(fields.get("format"));
+    if (options.format && !options.format->grammar().empty()) {
+        sampling.grammar = options.format->grammar();
+        sampling.grammar_start = options.format->grammar_start();
+    }
     sampling.ignore_end = fields.flag("ignoreEog");
     sampling.bias = biases_of(fields);
     return options;
@@ -140,6 +169,13 @@ Napi::Value tokens_value(Napi::Env env, const Tokens& tokens) {
     auto array = Napi::Int32Array::New(env, tokens.size());
     std::copy(tokens.begin(), tokens.end(), array.Data());
     return array;
+}
+
+Napi::Value prompt_value(Napi::Env env, const Prompt& prompt) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("tokens", tokens_value(env, prompt.tokens));
+    object.Set("format", format_value(env, prompt.format));
+    return object;
 }
 
 Napi::Value info_value(Napi::Env env, const EngineInfo& info) {
@@ -209,6 +245,14 @@ Napi::Value system_value(Napi::Env env, const SystemInfo& info) {
     return object;
 }
 
+static Napi::Value call_value(Napi::Env env, const ToolCall& call) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("id", call.id);
+    object.Set("name", call.name);
+    object.Set("arguments", call.arguments);
+    return object;
+}
+
 Napi::Value end_value(Napi::Env env, const EndEvent& end) {
     Napi::Object object = Napi::Object::New(env);
     object.Set("request", end.request);
@@ -225,6 +269,8 @@ Napi::Value end_value(Napi::Env env, const EndEvent& end) {
     object.Set("draftedTokens", end.drafted_tokens);
     object.Set("acceptedTokens", end.accepted_tokens);
     object.Set("text", end.text);
+    object.Set("reasoning", end.reasoning);
+    object.Set("toolCalls", list_value(env, end.tool_calls, call_value));
     object.Set("tokens", tokens_value(env, end.tokens));
     return object;
 }

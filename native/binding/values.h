@@ -17,6 +17,7 @@ Napi::Uint8Array bytes_of(const Napi::Value& value, const char* what);
 
 EngineOptions engine_options_of(const Napi::Value& value);
 SubmitOptions submit_options_of(const Napi::Value& value);
+ReplyOptions reply_options_of(const Napi::Value& value);
 
 // An Error with an ErrorCode in `code`; lib/errors.ts makes a LlamaError of it.
 Napi::Error error_value(Napi::Env env, const Failure& failure);
@@ -30,6 +31,7 @@ template <class Work> auto with_errors(Napi::Env env, Work work) {
 }
 Napi::Value texts_value(Napi::Env env, const std::vector<std::string>& texts);
 Napi::Value tokens_value(Napi::Env env, const Tokens& tokens);
+Napi::Value prompt_value(Napi::Env env, const Prompt& prompt);
 Napi::Value info_value(Napi::Env env, const EngineInfo& info);
 Napi::Value layout_value(Napi::Env env, const ModelLayout& layout);
 Napi::Value system_value(Napi::Env env, const SystemInfo& info);

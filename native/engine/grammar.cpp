@@ -9,7 +9,8 @@ namespace llama_sessions {
 // A grammar made from a large JSON schema has tens of kilobytes; whatever reads one needs time and memory by its
 // length.
 static constexpr size_t most_bytes = 256 * 1024;
-static constexpr int most_nesting = 200; // the parser calls itself for each parenthesis
+static constexpr size_t most_made_bytes = 16 * most_bytes; // a model may be given a hundred tools
+static constexpr int most_nesting = 200;                   // the parser calls itself for each parenthesis
 
 static Error refuse(const std::string& why) { return Error("GRAMMAR_INVALID", "The grammar " + why); }
 
@@ -19,8 +20,9 @@ static bool is_backward(const char* next) {
     return read_times(next, true, times) && times.most < times.least;
 }
 
-void check_grammar(const std::string& grammar) {
-    if (grammar.size() > most_bytes) throw refuse("is longer than 256 KiB.");
+void check_grammar(const std::string& grammar, bool made) {
+    if (!made && grammar.size() > most_bytes) throw refuse("is longer than 256 KiB.");
+    if (grammar.size() > most_made_bytes) throw refuse("of these tools, or of this schema, is longer than 4 MiB.");
     if (grammar.find('\0') != std::string::npos) throw refuse("has a zero byte in it, where it would end.");
     Utf8Stream utf8; // of a broken character the parser takes the next bytes, quotes and all
     if (utf8.push(grammar) != grammar) throw refuse("is not valid UTF-8.");

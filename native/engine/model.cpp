@@ -104,7 +104,7 @@ std::string Model::detokenize(const llama_token* tokens, size_t count, bool spec
     return text;
 }
 
-std::string Model::piece(llama_token token) const { return spell(vocab_, token, false, false); }
+std::string Model::piece(llama_token token, bool special) const { return spell(vocab_, token, false, special); }
 
 bool Model::stands_alone(llama_token token) const {
     const int special = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN;
@@ -135,7 +135,11 @@ size_t Model::read_along(const std::string& text, const Tokens& tokens, size_t f
 
 // Behind a token that is not special there is no such space: it goes in front of a newline, and both are dropped.
 Tokens Model::tokenize_behind(llama_token last, const std::string& text, bool parse_special) const {
-    if (!adds_space_ || stands_alone(last)) return tokenize(text, false, parse_special);
+    return stands_alone(last) ? tokenize(text, false, parse_special) : tokenize_inside(text, parse_special);
+}
+
+Tokens Model::tokenize_inside(const std::string& text, bool parse_special) const {
+    if (!adds_space_) return tokenize(text, false, parse_special);
     Tokens tokens = tokenize("\n" + text, false, parse_special);
     if (tokens.size() < 2 || spell(vocab_, tokens[0], false, true) + spell(vocab_, tokens[1], false, true) != " \n")
         return tokenize(text, false, parse_special);
@@ -166,8 +170,21 @@ void Model::tokenize_quoted(const QuotedText& quoted, size_t from, Tokens& token
     append(quoted.text.size(), true);
 }
 
-Tokens Model::prepare_chat(const std::string& messages_json, const Tokens& known) const {
-    const QuotedText quoted = quoting_->unmark(chat_->render(messages_json, *quoting_));
+Prompt Model::prepare_chat(const std::string& messages_json, const Tokens& known, const ReplyOptions& options) const {
+    const Rendered rendered = chat_->render(messages_json, options, *quoting_);
+    Prompt prompt{tokenize_chat(quoting_->unmark(rendered.prompt), known), nullptr};
+    if (rendered.format) prompt.format = std::make_shared<ReplyFormat>(*this, *rendered.format, options);
+    else if (!options.json_schema.empty()) prompt.format = std::make_shared<ReplyFormat>(options.json_schema);
+    return prompt;
+}
+
+Prompt Model::prepare_text(const std::string& text, const std::string& json_schema) const {
+    Prompt prompt{tokenize(text, true, true), nullptr};
+    if (!json_schema.empty()) prompt.format = std::make_shared<ReplyFormat>(json_schema);
+    return prompt;
+}
+
+Tokens Model::tokenize_chat(const QuotedText& quoted, const Tokens& known) const {
     const std::string& text = quoted.text;
 
     // The template's text comes without the BOS that tokenising adds.

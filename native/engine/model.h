@@ -14,6 +14,11 @@ namespace llama_sessions {
 
 using Tokens = std::vector<llama_token>;
 
+struct Prompt {
+    Tokens tokens;
+    std::shared_ptr<const ReplyFormat> format; // of what answers it; none: text
+};
+
 class Model {
   public:
     // Blocks. `progress` gets 0 to 1 and returns false to give up. Throws MODEL_NOT_FOUND, MODEL_INVALID, NOT_SUPPORTED, ABORTED.
@@ -33,15 +38,19 @@ class Model {
     // `add_special`: the BOS, where the model wants one; its EOS never, as it would end what goes on. Throws INTERNAL on text of
     // 2 GiB and more.
     Tokens tokenize(const std::string& text, bool add_special, bool parse_special) const;
+    // A text as it is within another one: no control tokens, and no space that a tokeniser puts in front. Throws INTERNAL.
+    Tokens tokenize_inside(const std::string& text, bool parse_special = false) const;
     // `special`: control tokens are written out. Every token must be valid().
     std::string detokenize(const llama_token* tokens, size_t count, bool special) const;
-    // The bytes of one token, maybe part of a character; nothing for control tokens.
-    std::string piece(llama_token token) const;
+    // The bytes of one token, maybe part of a character; nothing for control tokens, unless `special`.
+    std::string piece(llama_token token, bool special = false) const;
 
     // Renders the conversation and tokenises it. Where the text goes on from what `known` spells, only the rest is
     // tokenised: what was generated keeps its tokens, though a tokeniser would have cut the same text otherwise. What a message
-    // writes is text: no control token comes of it.
-    Tokens prepare_chat(const std::string& messages_json, const Tokens& known) const;
+    // writes is text: no control token comes of it. Throws as ChatTemplate::render().
+    Prompt prepare_chat(const std::string& messages_json, const Tokens& known, const ReplyOptions& options) const;
+    // A text that goes on without a template. Throws GRAMMAR_INVALID for a schema, INTERNAL as tokenize().
+    Prompt prepare_text(const std::string& text, const std::string& json_schema) const;
 
     std::string metadata(const char* key) const; // "" when absent
     std::string architecture() const { return metadata("general.architecture"); }
@@ -55,6 +64,7 @@ class Model {
     size_t read_along(const std::string& text, const Tokens& tokens, size_t from) const;
     Tokens tokenize_behind(llama_token last, const std::string& text, bool parse_special) const;
     void tokenize_quoted(const QuotedText& quoted, size_t from, Tokens& tokens) const;
+    Tokens tokenize_chat(const QuotedText& quoted, const Tokens& known) const;
 
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_{nullptr, llama_model_free};
     const llama_vocab* vocab_ = nullptr;

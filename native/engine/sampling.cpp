@@ -13,11 +13,7 @@ static constexpr float least_temperature = 1e-6f; // logits divided by less over
 static constexpr size_t penalty_window = 64;      // tokens, llama.cpp's default
 
 Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), options_(std::move(options)) {
-    if (!options_.grammar.empty()) {
-        check_grammar(options_.grammar);
-        grammar_.reset(llama_sampler_init_grammar(model.vocab(), options_.grammar.c_str(), "root"));
-        if (!grammar_) throw Error("GRAMMAR_INVALID", "The grammar is no valid GBNF with a rule `root`.");
-    }
+    if (!options_.grammar.empty()) begin_grammar();
     if (options_.temperature >= least_temperature) {
         chain_.reset(llama_sampler_chain_init(llama_sampler_chain_default_params()));
         const auto add = [&](llama_sampler* sampler) { llama_sampler_chain_add(chain_.get(), sampler); };
@@ -27,6 +23,44 @@ Sampler::Sampler(const Model& model, SamplingOptions options) : model_(model), o
         add(llama_sampler_init_temp(options_.temperature));
         // The largest number asks llama.cpp to draw a seed itself.
         add(llama_sampler_init_dist(std::min(options_.seed, LLAMA_DEFAULT_SEED - 1)));
+    }
+}
+
+static llama_sampler* make_grammar(const llama_vocab* vocab, const std::string& rules, const GrammarStart& start) {
+    if (!start.waits) return llama_sampler_init_grammar(vocab, rules.c_str(), "root");
+    std::vector<const char*> patterns;
+    for (const std::string& pattern : start.patterns) patterns.push_back(pattern.c_str());
+    return llama_sampler_init_grammar_lazy_patterns(vocab, rules.c_str(), "root", patterns.data(), patterns.size(),
+                                                    start.tokens.data(), start.tokens.size());
+}
+
+void Sampler::begin_grammar() {
+    const GrammarStart& start = options_.grammar_start;
+    check_grammar(options_.grammar, start.made);
+    grammar_.reset(make_grammar(model_.vocab(), options_.grammar, start));
+    if (!grammar_) {
+        throw Error(
+            "GRAMMAR_INVALID",
+            start.made ? "llama.cpp can't follow the JSON schema, or that of a tool's parameters: it repeats something "
+                         "too often, or a $ref in it leads to itself."
+                       : "The grammar is no valid GBNF with a rule `root`.");
+    }
+    for (const llama_token token : start.read) accept(token);
+    if (start.waits && !start.thinking.empty()) gate_.emplace(start.thinking, start.thought, start.prompt_end);
+}
+
+// A grammar that waits lets everything pass, one that holds does not let a call end before it has.
+void Sampler::accept_or_wait(llama_token token) {
+    if (!gate_) return accept(token);
+    for (const llama_token seen : gate_->push(token, model_.piece(token, true))) accept(seen);
+    if (!model_.end_tokens().empty() && !grammar_allows(model_.end_tokens().front())) gate_.reset();
+}
+
+void Sampler::accept(llama_token token) {
+    try {
+        llama_sampler_accept(grammar_.get(), token);
+    } catch (const std::exception& error) {
+        throw Error("GRAMMAR_INVALID", std::string("The grammar came to a dead end: ") + error.what());
     }
 }
 
@@ -55,13 +89,7 @@ llama_token Sampler::sample(float* logits) {
     // Most tokens fit the grammar anyway: asking it about one is far cheaper than about the whole vocabulary.
     if (grammar_ && !grammar_allows(token)) token = choose_by_grammar(logits);
     remember(token);
-    if (grammar_ && !model_.ends_generation(token)) {
-        try {
-            llama_sampler_accept(grammar_.get(), token);
-        } catch (const std::exception& error) {
-            throw Error("GRAMMAR_INVALID", std::string("The grammar came to a dead end: ") + error.what());
-        }
-    }
+    if (grammar_ && !model_.ends_generation(token)) accept_or_wait(token);
     return token;
 }
 

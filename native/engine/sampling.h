@@ -3,8 +3,11 @@
 
 #include "llama.h"
 #include "model.h"
+#include "reasoning_gate.h"
+#include "reply_format.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,7 @@ struct SamplingOptions {
     float presence_penalty = 0;
     uint32_t seed = 0;
     std::string grammar; // GBNF with a rule `root`; empty: none
+    GrammarStart grammar_start;
     std::vector<llama_logit_bias> bias;
     bool ignore_end = false; // never choose a token that ends generation
 };
@@ -39,6 +43,9 @@ class Sampler {
   private:
     using LlamaSampler = std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)>;
 
+    void begin_grammar();
+    void accept(llama_token token);
+    void accept_or_wait(llama_token token);
     void adjust(float* logits) const;
     llama_token choose(const float* logits);
     void collect_best(const float* logits, size_t size, size_t k);
@@ -52,7 +59,8 @@ class Sampler {
     const SamplingOptions options_;
     LlamaSampler chain_{nullptr, llama_sampler_free};
     LlamaSampler grammar_{nullptr, llama_sampler_free};
-    std::vector<llama_token> recent_; // a ring of the last tokens, for the penalties
+    std::optional<ReasoningGate> gate_; // while the grammar waits
+    std::vector<llama_token> recent_;   // a ring of the last tokens, for the penalties
     size_t recent_next_ = 0;
     std::vector<llama_token_data> candidates_;
 };

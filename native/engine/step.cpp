@@ -226,18 +226,19 @@ void Worker::take_token(llama_seq_id id, llama_token token) {
     count([](Counters& c) { c.generated_tokens++; });
     std::string text;
     Tokens tokens;
-    const bool stopped = turn.text.push(token, model_->piece(token), text, tokens);
-    emit(turn, std::move(text), std::move(tokens));
+    const bool syntax = turn.format && turn.format->writes_out(token);
+    const bool stopped = turn.text.push(token, model_->piece(token, syntax), text, tokens);
+    if (!text.empty() || !tokens.empty()) {
+        turn.told.insert(turn.told.end(), tokens.begin(), tokens.end());
+        tell(turn, turn.reader.push(std::move(text), std::move(tokens)));
+    }
     if (stopped) return finish(id, "stopSequence");
     const bool full = turn.target.size() >= static_cast<size_t>(context_.session_tokens());
     if (full || turn.generated() >= static_cast<size_t>(turn.max_tokens)) finish(id, "length");
 }
 
-void Worker::emit(Turn& turn, std::string text, Tokens tokens) {
-    if (text.empty() && tokens.empty()) return;
-    turn.said += text;
-    turn.told.insert(turn.told.end(), tokens.begin(), tokens.end());
-    events_.pieces.push_back({turn.request, std::move(text), std::move(tokens)});
+void Worker::tell(const Turn& turn, std::vector<SaidPart> parts) {
+    for (SaidPart& part : parts) events_.pieces.push_back({turn.request, std::move(part)});
 }
 
 void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> failure) {
@@ -248,15 +249,17 @@ void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> 
     if (turn->admitted) follow(); // those who have followed it, while its KV is there
     asked_at_.reset();
 
-    if (std::string(reason) == "stopSequence") { // what is held back then is the stop string, which nobody is told
+    const std::string why = reason;
+    std::string text;
+    Tokens tokens;
+    if (why == "stopSequence") { // what is held back then is the stop string, which nobody is told
         const size_t said = turn->target.size() - turn->text.held();
         if (sequence.tokens.size() > said) trim(id, said);
     } else {
-        std::string text;
-        Tokens tokens;
         turn->text.finish(text, tokens);
-        emit(*turn, std::move(text), std::move(tokens));
     }
+    turn->told.insert(turn->told.end(), tokens.begin(), tokens.end());
+    tell(*turn, turn->reader.finish(std::move(text), std::move(tokens), why == "stop"));
     const bool ran = turn->started != Clock::time_point{}, spoke = turn->first_token != Clock::time_point{};
     events_.ends.push_back(
         {turn->request, reason, std::move(failure), static_cast<int>(turn->prompt_tokens),
@@ -265,7 +268,8 @@ void Worker::finish(llama_seq_id id, const char* reason, std::optional<Failure> 
          spoke ? milliseconds(turn->started, turn->first_token) : 0,
          spoke ? milliseconds(turn->submitted, turn->first_token) : 0,
          spoke ? milliseconds(turn->first_token, turn->last_token) : 0, static_cast<int>(turn->drafted_tokens),
-         static_cast<int>(turn->accepted_tokens), std::move(turn->said), std::move(turn->told)});
+         static_cast<int>(turn->accepted_tokens), turn->reader.text(), turn->reader.reasoning(),
+         turn->reader.tool_calls(), std::move(turn->told)});
 }
 
 } // namespace llama_sessions

@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "prompt_lookup.h"
+#include "reply_reader.h"
 #include "sampling.h"
 #include "stop.h"
 #include "utf8.h"
@@ -29,12 +30,12 @@ struct SubmitOptions {
     int max_tokens = 0;
     std::vector<std::string> stop;
     SamplingOptions sampling;
+    std::shared_ptr<const ReplyFormat> format; // of the reply; none: text
 };
 
 struct PieceEvent {
     uint32_t request;
-    std::string text; // whole UTF-8
-    Tokens tokens;
+    SaidPart said;
 };
 
 struct EndEvent {
@@ -44,8 +45,9 @@ struct EndEvent {
     int prompt_tokens, cached_tokens, generated_tokens, kv_tokens;
     double wait_ms, prefill_ms, first_token_ms, generate_ms;
     int drafted_tokens = 0, accepted_tokens = 0;
-    std::string text; // of all its pieces
-    Tokens tokens;    // theirs
+    std::string text{}, reasoning{}; // of all its pieces
+    std::vector<ToolCall> tool_calls{};
+    Tokens tokens{}; // of its pieces
 };
 
 // Text of the reply on its way out: whole characters, nothing that may turn out to be part of a stop string. A token
@@ -82,7 +84,8 @@ struct Following {
 struct Turn {
     Turn(SubmitOptions options, std::unique_ptr<Sampler> sampler, uint64_t order)
         : request(options.request), order(order), target(std::move(options.tokens)), prompt_tokens(target.size()),
-          max_tokens(options.max_tokens), sampler(std::move(sampler)), text(std::move(options.stop)) {}
+          max_tokens(options.max_tokens), sampler(std::move(sampler)), format(options.format),
+          text(std::move(options.stop)), reader(std::move(options.format)) {}
 
     uint32_t request;
     uint64_t order; // of arrival: under pressure the youngest gives way
@@ -90,9 +93,10 @@ struct Turn {
     size_t prompt_tokens;
     int max_tokens;
     std::unique_ptr<Sampler> sampler;
+    std::shared_ptr<const ReplyFormat> format;
     ReplyText text;
-    std::string said; // what has left
-    Tokens told;      // of it
+    ReplyReader reader; // of what has left there
+    Tokens told;        // of it
 
     bool admitted = false; // takes part in steps; until then it waits for cells
     std::optional<Following> follows;

@@ -193,7 +193,7 @@ class Worker {
     void resynchronise(const std::vector<StepShare>& shares);
     void choose_tokens(std::vector<Row>& rows);
     void take_token(llama_seq_id sequence, llama_token token);
-    void emit(Turn& turn, std::string text, Tokens tokens);
+    void tell(const Turn& turn, std::vector<SaidPart> parts);
     void finish(llama_seq_id sequence, const char* reason, std::optional<Failure> failure = std::nullopt);
     void fail_members(const std::vector<StepShare>& shares, const std::string& reason);
 

@@ -2,30 +2,11 @@
 #include "check.h"
 #include "recall.h"
 
-#include "backend.h"
-
 #include <algorithm>
-#include <filesystem>
 #include <random>
 
 using namespace llama_sessions;
 using namespace llama_sessions::test;
-
-// The recall model in q8_0: there ggml computes to the last bit the same for a token alone and for one among others. In f16 it
-// does not, and a token that is drawn by chance is now and then another one.
-static const std::string& exact_path() {
-    static const std::string path = [] {
-        ensure_backends();
-        const auto to = std::filesystem::temp_directory_path() / "llama-sessions-recall-q8_0.gguf";
-        llama_model_quantize_params params = llama_model_quantize_default_params();
-        params.ftype = LLAMA_FTYPE_MOSTLY_Q8_0;
-        params.nthread = 1;
-        if (llama_model_quantize(recall_path().c_str(), to.string().c_str(), &params) != 0)
-            throw std::runtime_error("no model could be written to " + to.string());
-        return to.string();
-    }();
-    return path;
-}
 
 static EngineOptions exact(uint32_t sequences, uint32_t context_tokens = 4096, uint32_t batch_tokens = 512) {
     EngineOptions options = options_of(sequences, context_tokens, batch_tokens);

@@ -183,7 +183,7 @@ TEST(model_chat_prompt_keeps_the_tokens_that_are_known) {
 
 TEST(model_template_errors_have_a_code) {
     for (const char* messages : {"", "[", "{}", "42", R"([{"role":42}])", R"([{"content":"no role"}])"}) {
-        CHECK_EQ(error_code([&] { recall().prepare_chat(messages, {}); }), "TEMPLATE_INVALID");
+        CHECK_EQ(error_code([&] { recall().prepare_chat(messages, {}, {}); }), "TEMPLATE_INVALID");
     }
 }
 
@@ -206,7 +206,8 @@ TEST(model_whose_template_can_not_be_parsed_completes_texts) {
     Changes changes;
     changes.texts["tokenizer.chat_template"] = "{% for message in messages %}";
     const Model model = changed(directory, "template.gguf", changes);
-    CHECK_EQ(error_code([&] { model.prepare_chat(R"([{"role":"user","content":"Hi."}])", {}); }), "TEMPLATE_INVALID");
+    CHECK_EQ(error_code([&] { model.prepare_chat(R"([{"role":"user","content":"Hi."}])", {}, {}); }),
+             "TEMPLATE_INVALID");
     CHECK(model.tokenize("Hi.", true, true) == recall().tokenize("Hi.", true, true));
 }
 

@@ -1,5 +1,6 @@
 #include "recall.h"
 
+#include "backend.h"
 #include "check.h"
 #include "gguf.h"
 
@@ -23,6 +24,20 @@ const Model& recall() {
 }
 
 namespace fs = std::filesystem;
+
+const std::string& exact_path() {
+    static const std::string path = [] {
+        ensure_backends();
+        const std::string to = (fs::temp_directory_path() / "llama-sessions-recall-q8_0.gguf").string();
+        llama_model_quantize_params params = llama_model_quantize_default_params();
+        params.ftype = LLAMA_FTYPE_MOSTLY_Q8_0;
+        params.nthread = 1;
+        if (llama_model_quantize(recall_path().c_str(), to.c_str(), &params) != 0)
+            throw std::runtime_error("no model could be written to " + to);
+        return to;
+    }();
+    return path;
+}
 
 Directory::Directory()
     : path(fs::temp_directory_path() / ("llama-sessions-" + std::to_string(std::random_device()()))) {
@@ -67,7 +82,7 @@ Tokens chat(const std::vector<std::string>& messages, const Tokens& known) {
         json += std::string(i ? "," : "[") + R"({"role":")" + (i % 2 ? "assistant" : "user") + R"(","content":")" +
                 messages[i] + R"("})";
     }
-    return recall().prepare_chat(json + "]", known);
+    return recall().prepare_chat(json + "]", known, {}).tokens;
 }
 
 std::string spell(const Tokens& tokens) { return recall().detokenize(tokens.data(), tokens.size(), true); }
@@ -155,14 +170,16 @@ void LiveEngine::step(StepEvents events) {
         for (PieceEvent& piece : events.pieces) {
             Reply& reply = replies_[piece.request];
             if (!reply.ends.empty()) complain("a piece came after the end");
-            if (piece.text.empty() && piece.tokens.empty()) complain("a piece of nothing");
-            reply.text += piece.text;
-            reply.tokens.insert(reply.tokens.end(), piece.tokens.begin(), piece.tokens.end());
+            const auto& [reasoning, text, tokens] = piece.said;
+            if (text.empty() && tokens.empty()) complain("a piece of nothing");
+            (reasoning ? reply.reasoning : reply.text) += text;
+            reply.tokens.insert(reply.tokens.end(), tokens.begin(), tokens.end());
         }
         for (EndEvent& end : events.ends) {
             if ((std::string(end.reason) == "error") != end.failure.has_value())
                 complain("an error without failure, or the reverse");
-            if (end.text != replies_[end.request].text || end.tokens != replies_[end.request].tokens)
+            const Reply& reply = replies_[end.request];
+            if (end.text != reply.text || end.reasoning != reply.reasoning || end.tokens != reply.tokens)
                 complain("an end that says otherwise than its pieces");
             replies_[end.request].ends.push_back(std::move(end));
         }

@@ -1,10 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { encodeHeader, readHeader } from '../../bench/gguf.mjs';
 import { loadModel, type Model, type Session } from '../../lib/index.js';
-import { folder, loadRecall } from '../support/models.js';
+import { loadRecall } from '../support/models.js';
 import { RECALL } from '../support/recall.js';
+import { recallWithTemplate } from '../support/templates.js';
 
 const GREEDY = { sampling: { temperature: 0 } };
 
@@ -131,7 +129,8 @@ test('fork and rewind wait for the turns before them, and turns after them for t
 });
 
 test('a template that refuses what does not end with a user is no obstacle: only time is lost', async () => {
-  const strict = await loadRecall({}, await strictModel());
+  const refuses = "{% if messages[-1].role != 'user' %}{{ raise_exception('No user query found.') }}{% endif %}";
+  const strict = await loadRecall({}, await recallWithTemplate((own) => refuses + own));
   const session = await strict.createSession({ ...GREEDY, system: 'You are kind.' });
   await session.send('My name is Mosoba.');
   const fork = await session.fork({ atMessage: 0 });
@@ -139,16 +138,3 @@ test('a template that refuses what does not end with a user is no obstacle: only
   await session.rewind(0);
   expect((await session.send('What is my name?')).text).not.toContain('Mosoba');
 });
-
-/** The recall model with a template that wants a user's message at the end. */
-async function strictModel(): Promise<string> {
-  const { metadata, tensors, dataOffset } = readHeader(RECALL);
-  const template = metadata.get('tokenizer.chat_template');
-  if (template === undefined) throw new Error('the model has a template');
-  const refuses = "{% if messages[-1].role != 'user' %}{{ raise_exception('No user query found.') }}{% endif %}";
-  metadata.set('tokenizer.chat_template', { ...template, value: refuses + String(template.value) });
-  const path = join(await folder(), 'strict.gguf');
-  const data = (await readFile(RECALL)).subarray(dataOffset);
-  await writeFile(path, Buffer.concat([encodeHeader(metadata, tensors).bytes, data]));
-  return path;
-}

@@ -237,7 +237,7 @@ async function saved(kind: Kind, store: MemoryStore, id: string, messages: reado
 /** Sequence 0 holds these tokens. */
 function read(engine: Engine, tokens: Int32Array): Promise<unknown> {
   const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, frequencyPenalty: 0 };
-  const rest = { presencePenalty: 0, seed: 0, grammar: '', stop: [], ignoreEog: true };
+  const rest = { presencePenalty: 0, seed: 0, grammar: '', format: undefined, stop: [], ignoreEog: true };
   const bias = { biasTokens: new Int32Array(0), biasValues: new Float64Array(0) };
   return new Promise((end) => {
     engine.submit({ sequence: 0, tokens, maxTokens: 1, ...sampling, ...rest, ...bias }, { push: () => undefined }, end);

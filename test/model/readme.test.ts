@@ -9,6 +9,7 @@ import { loadModel } from '../../lib/index.js';
 import { ROOT, run, start, type Program } from '../support/program.js';
 import { RECALL } from '../support/recall.js';
 import { freePort, portArgs, RedisProcess } from '../support/redis.js';
+import { recallWithTemplate, templateOf } from '../support/templates.js';
 
 const DOCUMENTS = [
   'README.md',
@@ -42,6 +43,13 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+/** For the example with tools: the test model's own template knows none. */
+let calling: string;
+beforeAll(async () => {
+  const template = await templateOf('meetkai-functionary-medium-v3.2');
+  calling = await recallWithTemplate(() => template, { in: folder });
+});
+
 /** For the example that needs one. */
 let redis: RedisProcess;
 let env: Record<string, string>;
@@ -55,7 +63,7 @@ afterAll(() => redis.stop());
 /** A folder with the example and a model, as the reader would have it. */
 async function prepare(code: string): Promise<string> {
   const cwd = await mkdtemp(join(folder, 'example-'));
-  await copyFile(RECALL, join(cwd, 'model.gguf'));
+  await copyFile(code.includes('tools') ? calling : RECALL, join(cwd, 'model.gguf'));
   await writeFile(join(cwd, 'example.mjs'), code);
   return cwd;
 }

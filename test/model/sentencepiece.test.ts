@@ -8,6 +8,7 @@ import { Engine } from '../../lib/engine.js';
 import { loadModel } from '../../lib/index.js';
 
 const path = namedModel('tiny-sentencepiece');
+const asked = { tools: '', toolChoice: 'auto', reasoning: true, jsonSchema: '' } as const;
 
 test.each(['tiny-sentencepiece', 'tiny-phi-3'])('no turn reads again what was said before: %s', async (name) => {
   const model = await loadModel(namedModel(name), { threads: 1, contextTokens: 1024, maxResident: 1 });
@@ -41,8 +42,8 @@ test('a turn adds the tokens that its text has alone, without a space between th
   ] as const) {
     messages.push({ role: 'user', content: question });
     const json = JSON.stringify(messages);
-    const whole = [...(await engine.prepareChat(json, new Int32Array()))];
-    const prompt = [...(await engine.prepareChat(json, Int32Array.from(said)))];
+    const whole = [...(await engine.prepareChat(json, new Int32Array(), asked)).tokens];
+    const prompt = [...(await engine.prepareChat(json, Int32Array.from(said), asked)).tokens];
     expect(prompt, question).toEqual([...said, ...whole.slice(said.length > 0 ? whole.lastIndexOf(end) : 0)]);
     // The tokeniser would have made the answer of other tokens.
     said = [...prompt, ...Array.from(answer, letter)];
@@ -57,7 +58,7 @@ test('what a message writes is text, also where it is called like a control toke
   await engine.open({ ...options, unified: true, speculation: false, kvType: 'f16', memory: 0 });
   const end = engine.tokenize('</s>', false, true).at(-1) ?? -1;
   const prepare = async (content: string, known: Int32Array = new Int32Array()): Promise<Int32Array> =>
-    engine.prepareChat(JSON.stringify([{ role: 'user', content }, ...answered]), known);
+    (await engine.prepareChat(JSON.stringify([{ role: 'user', content }, ...answered]), known, asked)).tokens;
   const answered = [
     { role: 'assistant', content: 'Yes.' },
     { role: 'user', content: 'And?' },

@@ -46,6 +46,14 @@ test.each([
     calling({ type: 'function', function: { name: 'f' } }),
     'messages[0].tool_calls[0].function.arguments must be JSON, got undefined',
   ],
+  [
+    calling({ type: 'function', function: { name: 'f', arguments: '['.repeat(100) + ']'.repeat(100) } }),
+    /^messages\[0\]\.tool_calls\[0\]\.function\.arguments.* must be JSON of at most 64 levels/,
+  ],
+  [
+    { role: 'tool', content: `${'['.repeat(100)}${']'.repeat(100)}` },
+    'messages[0].content must be JSON of at most 64 levels, got more',
+  ],
   [calling({ type: 'function', id: 5, function: CALL }), 'messages[0].tool_calls[0].id must be a string, got 5'],
   [{ role: 'user', content: 'x', extra: 1n }, /^messages\[0\]\.extra must be JSON .*, got 1n$/],
   [{ role: 'user', content: 'x', extra: NaN }, /extra must be JSON .*, got NaN$/],
@@ -95,6 +103,23 @@ test('tool calls are taken as they are', () => {
   const message = { role: 'assistant' as const, content: '', tool_calls: calls, reasoning_content: 'hm' };
   expect(checkMessages([message])).toStrictEqual([message]);
   expect(() => checkMessages([calling({ type: 'retrieval', function: CALL })])).toThrow(RangeError);
+});
+
+test('who only calls tools has said nothing, which other servers write as null', () => {
+  const called = { role: 'assistant', tool_calls: [{ type: 'function', function: CALL }] };
+  for (const given of [{ ...called, content: null }, called])
+    expect(checkMessages([given])).toStrictEqual([{ ...called, content: '' }]);
+});
+
+test('arguments and answers are looked at for their levels alone', () => {
+  const deep = `${'['.repeat(64)}${']'.repeat(64)}`;
+  const messages = [
+    calling({ type: 'function', function: { name: 'f', arguments: '{"x":1e999}' } }),
+    calling({ type: 'function', function: { name: 'f', arguments: deep } }),
+    { role: 'tool', content: `${'['.repeat(100)} is no JSON` },
+    { role: 'user', content: deep.repeat(2) },
+  ];
+  expect(checkMessages(messages)).toEqual(messages);
 });
 
 test('a key __proto__ stays data', () => {

@@ -206,7 +206,7 @@ describe('what is refused, and how it is said', () => {
     [
       session,
       { timeoutMs: 1 },
-      "options has no option 'timeoutMs'; its options are sampling, maxTokens, stop, priority, system, ttlMs, overflow, pinned, id, messages, metadata",
+      "options has no option 'timeoutMs'; its options are sampling, maxTokens, stop, tools, toolChoice, reasoning, priority, system, ttlMs, overflow, pinned, id, messages, metadata",
     ],
     [session, { takeOver: true }, ''],
     [resume, { takeover: true }, "options has no option 'takeover'; did you mean 'takeOver'?"],

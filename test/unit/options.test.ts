@@ -40,7 +40,8 @@ describe('defaults', () => {
 
   test('of a turn', () => {
     const { sampling, ...rest } = resolveTurnOptions(plain);
-    expect(rest).toEqual({ stop: [], priority: 0, ignoreEog: false });
+    const reply = { tools: '', toolChoice: 'auto', reasoning: true, jsonSchema: '' };
+    expect(rest).toEqual({ stop: [], reply, priority: 0, ignoreEog: false });
     expect(sampling).toMatchObject({
       temperature: 0.8,
       topK: 40,
@@ -121,9 +122,12 @@ describe('what was given arrives', () => {
       id: 'alice',
       system: 'Be brief.',
       messages: [{ role: 'user' as const, content: 'hi' }],
-      sampling: { topK: 1, logitBias: { 5: -100 } },
+      sampling: { topK: 1, logitBias: { 5: -100 }, jsonSchema: { enum: ['a'] } },
       maxTokens: 10,
       stop: ['END'],
+      tools: [{ type: 'function' as const, function: { name: 'f', parameters: { required: ['a'] } } }],
+      toolChoice: 'none' as const,
+      reasoning: 'off' as const,
       ttlMs: 1000,
       metadata: { a: 'b' },
       priority: -2.5,
@@ -135,6 +139,8 @@ describe('what was given arrives', () => {
     expect(resolved).toEqual({ id, messages, metadata, settings });
     given.messages[0]!.content = 'changed';
     given.sampling.logitBias[5] = 1;
+    given.sampling.jsonSchema.enum.push('b');
+    given.tools[0]!.function.parameters.required.push('b');
     given.stop.push('more');
     given.metadata.a = 'changed';
     expect(resolved).toEqual({ id, messages, metadata, settings });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { shorten, systemMessages } from '../../lib/overflow.js';
+import type { Prompt } from '../../lib/native.js';
 import type { Message } from '../../lib/types.js';
 
 const message = (role: Message['role']): Message => ({ role, content: role });
@@ -11,18 +12,18 @@ const rendering = (messages: readonly Message[]) => {
   const renders: number[] = [];
   return {
     renders,
-    render: (first: number): Promise<Int32Array> => {
+    render: (first: number): Promise<Prompt> => {
       renders.push(first);
       const stays = systemMessages(messages) + messages.length - Math.max(first, systemMessages(messages));
-      return Promise.resolve(new Int32Array(10 * stays + 10));
+      return Promise.resolve({ tokens: new Int32Array(10 * stays + 10), format: undefined });
     },
   };
 };
 
-async function shortened(messages: Message[], context: number, maxTokens?: number) {
+async function shortened(messages: Message[], context: number, maxTokens?: number, added: Message[] = []) {
   const { renders, render } = rendering(messages);
-  const result = await shorten(await render(0), messages, render, context, maxTokens);
-  return { first: result.first, length: result.prompt.length, renders: renders.length - 1 };
+  const result = await shorten(await render(0), messages, added, render, context, maxTokens);
+  return { first: result.first, length: result.prompt.tokens.length, renders: renders.length - 1 };
 }
 
 describe('a conversation that outgrows the context', () => {
@@ -34,6 +35,17 @@ describe('a conversation that outgrows the context', () => {
     expect(await shortened(turns(10), 200)).toMatchObject({ first: 6, length: 150 });
     expect(await shortened(turns(10), 210)).toMatchObject({ first: 6, length: 150 });
     expect(await shortened(turns(10), 230)).toMatchObject({ first: 4, length: 170 });
+  });
+
+  test('keeps what is being answered: its call of a tool is not over', async () => {
+    const called: Message[] = [
+      { role: 'user', content: 'And?' },
+      { role: 'assistant', content: '', tool_calls: [] },
+    ];
+    const answer: Message[] = [{ role: 'tool', content: 'x' }];
+    expect(await shortened([...turns(10), ...called], 30, 10, answer)).toMatchObject({ first: 20 });
+    expect(await shortened([...turns(10), ...called], 30, 10)).toMatchObject({ first: 22 });
+    expect(await shortened(called, 20, 10, answer)).toMatchObject({ first: 0 });
   });
 
   test('a short reply needs little room', async () => {
