@@ -5,6 +5,13 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x8
   # uses all that the machine has.
   if(GGML_NATIVE)
     add_compile_options(-mtune=generic)
+    # With it ggml multiplies 128 numbers of f16 at a time, and what is left one by one: all of a head of 64. Attention takes ten
+    # times as long then.
+    include(CheckCXXCompilerFlag)
+    check_cxx_compiler_flag(-mno-avx512fp16 KNOWS_AVX512FP16)
+    if(KNOWS_AVX512FP16)
+      add_compile_options(-mno-avx512fp16)
+    endif()
   endif()
   if(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13.3)
     include_directories(SYSTEM "$<$<COMPILE_LANGUAGE:CXX>:${CMAKE_CURRENT_LIST_DIR}/compiler>")
