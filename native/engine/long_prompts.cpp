@@ -24,6 +24,8 @@ int Worker::unread(llama_seq_id id) const {
     return sequence.pending() - std::max(0, ahead);
 }
 
+bool Worker::has_long_prompt(llama_seq_id id) const { return unread(id) > long_prompt; }
+
 bool Worker::is_aside(llama_seq_id id) const {
     return aside_ && at(id).takes_part() && at(id).turn->order == aside_->turn();
 }
@@ -42,7 +44,7 @@ llama_seq_id Worker::next_aside() const {
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || sequence.generating()) continue;
-        if (!is_ahead(i) && (!useful || unread(i) <= long_prompt)) continue;
+        if (!is_ahead(i) && (!useful || !has_long_prompt(i))) continue;
         if (next < 0 || unread(i) < unread(next)) next = i;
     }
     return next;

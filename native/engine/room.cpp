@@ -16,13 +16,11 @@ void Worker::make_room() {
     admit_what_fits();
     if (!context_.unified()) return; // llama.cpp's streams can't run into each other
     for (;;) {
-        const auto taking_part = static_cast<int>(
-            std::count_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part(); }));
-        const int missing = taking_part - free_cells(); // one token each
+        const int missing = taking_part() - free_cells(); // one token each
         if (missing <= 0) return;
         const bool idle_ones = ask_idle_ones(missing);
         if (idle_ones && patient_until()) return;
-        const llama_seq_id victim = next_to_give_way(taking_part);
+        const llama_seq_id victim = next_to_give_way(taking_part());
         if (victim >= 0) {
             stow(victim);
             continue;
@@ -127,6 +125,11 @@ size_t Worker::kept_when_stowed(llama_seq_id id) const {
         kept = std::max(kept, ledger_.common(i, id));
     }
     return static_cast<size_t>(kept);
+}
+
+int Worker::taking_part() const {
+    return static_cast<int>(
+        std::count_if(sequences_.begin(), sequences_.end(), [](const Sequence& s) { return s.takes_part(); }));
 }
 
 // The youngest turn that takes part or holds what could be free; -1: nobody but the only one that takes part.

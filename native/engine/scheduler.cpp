@@ -1,31 +1,25 @@
 #include "scheduler.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace llama_sessions {
 
-// Fewer prompt tokens than this per sequence and step cost more in overhead than their fairness is worth.
-static constexpr int least_share = 16;
+// ggml's attention on CPUs takes 64 tokens of a sequence at once (GGML_FA_TILE_Q), and fewer one by one.
+static constexpr int least_part = 64;
 
-// The sequence number of the last one served.
-static int share_prefill(const std::vector<StepCandidate>& prefilling, int tokens, std::vector<StepShare>& plan) {
-    const int enough_for = std::max(1, tokens / least_share);
-    const size_t count = std::min(prefilling.size(), static_cast<size_t>(enough_for));
-
-    // Smallest first: what it leaves of its share is there for the larger ones.
-    std::vector<StepCandidate> served(prefilling.begin(), prefilling.begin() + static_cast<std::ptrdiff_t>(count));
-    std::stable_sort(served.begin(), served.end(), [](const auto& a, const auto& b) { return a.pending < b.pending; });
-    int sharers = static_cast<int>(count);
-    for (const StepCandidate& candidate : served) {
-        const int share = std::min(candidate.pending, tokens / sharers);
-        if (share > 0) plan.push_back({candidate.sequence, share});
-        tokens -= share;
-        sharers--;
-    }
-    return prefilling[count - 1].sequence;
+// Whose turn it is comes first, then the others, those before who lack less.
+static void put_in_order(std::vector<StepCandidate>& prefilling, bool oldest_first) {
+    std::sort(prefilling.begin(), prefilling.end(),
+              [](const auto& a, const auto& b) { return std::tie(a.pending, a.order) < std::tie(b.pending, b.order); });
+    if (!oldest_first) return;
+    const auto oldest = std::min_element(prefilling.begin(), prefilling.end(),
+                                         [](const auto& a, const auto& b) { return a.order < b.order; });
+    std::rotate(prefilling.begin(), oldest, oldest + 1);
 }
 
-std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits, int& after) {
+std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits,
+                                 bool oldest_first) {
     std::vector<StepShare> plan;
     std::vector<StepCandidate> prefilling;
     int room = std::min(limits.batch_tokens, limits.free_cells);
@@ -37,12 +31,17 @@ std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, c
             room--;
         }
     }
-    std::sort(prefilling.begin(), prefilling.end(), [after](const auto& a, const auto& b) {
-        const bool a_late = a.sequence <= after, b_late = b.sequence <= after;
-        return a_late != b_late ? b_late : a.sequence < b.sequence;
-    });
-    const int tokens = std::min(room, limits.prefill_tokens);
-    if (tokens > 0 && !prefilling.empty()) after = share_prefill(prefilling, tokens, plan);
+
+    int tokens = std::min(room, limits.prefill_tokens);
+    if (tokens > 0 && !prefilling.empty()) {
+        put_in_order(prefilling, oldest_first);
+        for (size_t i = 0; i < prefilling.size(); i++) {
+            const StepCandidate& candidate = prefilling[i];
+            if (i > 0 && candidate.pending > tokens && tokens < least_part) break;
+            plan.push_back({candidate.sequence, std::min(candidate.pending, tokens)});
+            tokens -= plan.back().tokens;
+        }
+    }
 
     std::sort(plan.begin(), plan.end(), [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
     return plan;

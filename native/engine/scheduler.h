@@ -1,7 +1,7 @@
 // Which tokens go into the next step. Pure: knows neither llama.cpp nor threads.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace llama_sessions {
@@ -9,6 +9,7 @@ namespace llama_sessions {
 // A sequence that wants to take part in the next step.
 struct StepCandidate {
     int sequence;
+    uint64_t order;  // of arrival
     int pending;     // tokens not in the KV yet
     bool generating; // its one pending token is the one it has just chosen
 };
@@ -24,10 +25,12 @@ struct StepShare {
     int tokens;
 };
 
-// One token of EVERY generating sequence, then prompt tokens in equal shares; what one does not need goes to the others.
-// When there are fewer prompt tokens than sequences that prefill, those that come next after sequence `after` go first,
-// so that all have their turn; `after` becomes the last one served. The shares come in the order of the sequences'
-// numbers: llama.cpp puts only consecutive ones into one micro-batch when each has its own stream.
-std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits, int& after);
+// One token of EVERY generating sequence, then tokens of one prompt, then the others that fit in whole, and 64 tokens or more of one
+// that does not: fewer of each take llama.cpp several times as long, and whoever is read first speaks first. The one prompt is
+// that which lacks least, or the one that came first: who changes between them with each step lets short ones pass, and keeps
+// nobody waiting for ever. The shares come in the order of the sequences' numbers: llama.cpp puts only consecutive ones into one
+// micro-batch when each has its own stream.
+std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, const StepLimits& limits,
+                                 bool oldest_first);
 
 } // namespace llama_sessions

@@ -9,8 +9,9 @@ namespace llama_sessions {
 // a cancel has to wait for.
 static constexpr int most_alone = 512;
 
-// What may be read before those speak who have come together with it, in milliseconds of reading.
-static constexpr double longest_burst_ms = 2000;
+// What may be read before those speak on who have come together with it, in milliseconds of reading; and how long they are
+// silent for long prompts that can't be read aside.
+static constexpr double longest_burst_ms = 2000, longest_silence_ms = 5000;
 
 bool Worker::step() {
     if (resting()) return true;
@@ -35,23 +36,28 @@ bool Worker::step_together() {
     return true;
 }
 
-// Turns that begin together: until when they must have come so that their prompts are read before the first who is done speaks
-// on. In steps of those who speak reading takes several times as long, and each who begins to speak makes them longer.
-// Nothing: others speak already, or it would take too long.
-std::optional<Clock::time_point> Worker::burst() const {
+// Turns that begin together: who has his first token waits until the prompts of the others are read. In steps of those who speak
+// that takes several times as long, and each who begins to speak makes them longer. Long prompts are left out if they take too
+// long: they are read aside. Nothing: nobody speaks, others do already, or all is read.
+std::optional<Worker::Burst> Worker::burst() const {
     Clock::time_point first = Clock::time_point::max();
     for (const Sequence& sequence : sequences_) {
         if (!sequence.takes_part() || !sequence.generating()) continue;
         if (sequence.turn->generated() > 1) return std::nullopt;
         first = std::min(first, sequence.turn->first_token);
     }
-    int unread = 0;
-    for (const Sequence& sequence : sequences_) {
-        if (sequence.takes_part() && !sequence.generating() && sequence.turn->submitted < first)
-            unread += sequence.pending();
+    if (first == Clock::time_point::max()) return std::nullopt;
+    int unread = 0, in_short_ones = 0;
+    for (llama_seq_id i = 0; i < context_.sequences(); i++) {
+        const Sequence& sequence = at(i);
+        if (!sequence.takes_part() || sequence.generating() || sequence.turn->submitted >= first) continue;
+        unread += sequence.pending();
+        if (!has_long_prompt(i)) in_short_ones += sequence.pending();
     }
-    if (unread == 0 || pace_.reading_ms(unread) > longest_burst_ms) return std::nullopt;
-    return first;
+    const bool late = Clock::now() > first + std::chrono::duration<double, std::milli>(longest_silence_ms);
+    const bool long_ones = pace_.reading_ms(unread) <= longest_burst_ms || (!may_read_aside_ && !late);
+    if ((long_ones ? unread : in_short_ones) == 0) return std::nullopt;
+    return Burst{first, long_ones};
 }
 
 std::vector<StepShare> Worker::plan() {
@@ -62,15 +68,16 @@ std::vector<StepShare> Worker::plan() {
     return plan(std::nullopt); // there may be room for those who speak alone
 }
 
-// together: who has come by then reads, and nobody speaks.
-std::vector<StepShare> Worker::plan(std::optional<Clock::time_point> together) {
+// together: they alone read, and nobody speaks.
+std::vector<StepShare> Worker::plan(std::optional<Burst> together) {
     std::vector<StepCandidate> candidates;
     int generating = 0;
     for (llama_seq_id i = 0; i < context_.sequences(); i++) {
         const Sequence& sequence = at(i);
         if (!sequence.takes_part() || i == reading_aside_ || is_ahead(i)) continue;
-        if (together && (sequence.generating() || sequence.turn->submitted >= *together)) continue;
-        candidates.push_back({i, sequence.pending(), sequence.generating()});
+        if (together && (sequence.generating() || sequence.turn->submitted >= together->before)) continue;
+        if (together && !together->long_ones && has_long_prompt(i)) continue;
+        candidates.push_back({i, sequence.turn->order, sequence.pending(), sequence.generating()});
         generating += sequence.generating();
     }
     StepLimits limits = {context_.batch_tokens(), free_cells(), 0};
@@ -79,7 +86,7 @@ std::vector<StepShare> Worker::plan(std::optional<Clock::time_point> together) {
     // that it has a short one that nobody ends: it must get somewhere.
     gives_way_ = generating == 0 && candidates.size() == 1 && context_.stateless() && !gave_way_;
     if (gives_way_) limits.prefill_tokens = std::max(limits.prefill_tokens, most_alone);
-    return plan_step(candidates, limits, last_prefilled_);
+    return plan_step(candidates, limits, oldest_first_);
 }
 
 std::vector<Worker::Row> Worker::fill_batch(const std::vector<StepShare>& shares) {
@@ -123,6 +130,7 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
 
     switch (result) {
     case Context::Decoded::ok:
+        if (prefilled > 0) oldest_first_ = !oldest_first_;
         advance(shares);
         learn(generating, drafted, prefilled, took);
         count([&](Counters& c) {
@@ -140,8 +148,8 @@ Context::Decoded Worker::decode(const std::vector<StepShare>& shares) {
         break;
     case Context::Decoded::no_room: // our own count of cells says otherwise: somebody has to leave all the same
         if (drafted > 0) may_draft_ = false;
-        else if (shares.size() == 1) end_for_lack_of_room(shares[0].sequence);
-        else stow(youngest_of(shares));
+        else if (const llama_seq_id victim = next_to_give_way(taking_part()); victim >= 0) stow(victim);
+        else end_for_lack_of_room(shares[0].sequence);
         break;
     case Context::Decoded::failed: fail_members(shares, reason); break;
     }
@@ -166,13 +174,6 @@ void Worker::advance(const std::vector<StepShare>& shares) {
         append(share.sequence, at(share.sequence).tokens.size() + static_cast<size_t>(share.tokens));
     }
     follow(); // before anybody ends, and lets go of what others wait for
-}
-
-llama_seq_id Worker::youngest_of(const std::vector<StepShare>& shares) const {
-    const auto younger = [this](const StepShare& a, const StepShare& b) {
-        return at(a.sequence).turn->order < at(b.sequence).turn->order;
-    };
-    return std::max_element(shares.begin(), shares.end(), younger)->sequence;
 }
 
 // An aborted step leaves some of its micro-batches in the KV. What is there is a prefix of what was asked for; a memory

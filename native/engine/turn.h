@@ -30,7 +30,8 @@ struct SubmitOptions {
     int max_tokens = 0;
     std::vector<std::string> stop;
     SamplingOptions sampling;
-    std::shared_ptr<const ReplyFormat> format; // of the reply; none: text
+    std::shared_ptr<const ReplyFormat> format;  // of the reply; none: text
+    Clock::time_point submitted = Clock::now(); // a command may wait for a step before it is worked off
 };
 
 struct PieceEvent {
@@ -83,11 +84,12 @@ struct Following {
 
 struct Turn {
     Turn(SubmitOptions options, std::unique_ptr<Sampler> sampler, uint64_t order)
-        : request(options.request), order(order), target(std::move(options.tokens)), prompt_tokens(target.size()),
-          max_tokens(options.max_tokens), sampler(std::move(sampler)), format(options.format),
-          text(std::move(options.stop)), reader(std::move(options.format)) {}
+        : request(options.request), submitted(options.submitted), order(order), target(std::move(options.tokens)),
+          prompt_tokens(target.size()), max_tokens(options.max_tokens), sampler(std::move(sampler)),
+          format(options.format), text(std::move(options.stop)), reader(std::move(options.format)) {}
 
     uint32_t request;
+    Clock::time_point submitted;
     uint64_t order; // of arrival: under pressure the youngest gives way
     Tokens target;  // the prompt, then what was generated; the KV catches up with it
     size_t prompt_tokens;
@@ -101,7 +103,6 @@ struct Turn {
     bool admitted = false; // takes part in steps; until then it waits for cells
     std::optional<Following> follows;
     size_t cached_tokens = 0; // of the prompt, that it had not to read
-    Clock::time_point submitted = Clock::now();
     Clock::time_point started{}, first_token{}, last_token{};
 
     PromptLookup lookup;

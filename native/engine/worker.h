@@ -154,6 +154,7 @@ class Worker {
     bool ask_idle_ones(int cells);
     bool take_back(int cells, uint64_t order);
     size_t kept_when_stowed(llama_seq_id sequence) const;
+    int taking_part() const;
     llama_seq_id next_to_give_way(int taking_part) const;
     void stow(llama_seq_id sequence);
     void bring_back(llama_seq_id sequence);
@@ -162,6 +163,7 @@ class Worker {
     // Long prompts while others generate (long_prompts.cpp).
     llama_seq_id next_aside() const;
     int unread(llama_seq_id sequence) const;
+    bool has_long_prompt(llama_seq_id sequence) const;
     bool is_aside(llama_seq_id sequence) const;
     bool is_ahead(llama_seq_id sequence) const;
     void hold_aside();
@@ -182,13 +184,16 @@ class Worker {
 
     // A step (step.cpp).
     bool step_together();
-    std::optional<Clock::time_point> burst() const;
+    struct Burst {                // of turns that have begun together
+        Clock::time_point before; // so early they must have come
+        bool long_ones;
+    };
+    std::optional<Burst> burst() const;
     std::vector<StepShare> plan();
-    std::vector<StepShare> plan(std::optional<Clock::time_point> together);
+    std::vector<StepShare> plan(std::optional<Burst> together);
     std::vector<Row> fill_batch(const std::vector<StepShare>& shares);
     Context::Decoded decode(const std::vector<StepShare>& shares);
     void learn(int generating, int drafted, int prefilled, double milliseconds);
-    llama_seq_id youngest_of(const std::vector<StepShare>& shares) const;
     void advance(const std::vector<StepShare>& shares);
     void resynchronise(const std::vector<StepShare>& shares);
     void choose_tokens(std::vector<Row>& rows);
@@ -210,7 +215,7 @@ class Worker {
     std::vector<Sequence> sequences_;
     CellLedger ledger_;
     uint64_t next_order_ = 0;
-    int last_prefilled_ = -1;
+    bool oldest_first_ = true;                  // of those who prefill, else who lacks least; by turns
     bool gives_way_ = false, gave_way_ = false; // the step, and the one before
     std::optional<Clock::time_point> asked_at_; // for cells, which have not changed since
     StepEvents events_;
