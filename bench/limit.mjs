@@ -110,7 +110,9 @@ export async function measurePrefillLimit({ model, threads, batchTokens, promptT
  * @returns {Promise<any[]>}
  */
 async function jsonLines(tool, args) {
-  const running = promisify(execFile)(await buildTool(tool), args.flat().map(String), { maxBuffer: 1 << 26 });
+  // glibc wishes for huge pages then, as the addon does (native/huge_pages.c).
+  const env = { ...process.env, GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
+  const running = promisify(execFile)(await buildTool(tool), args.flat().map(String), { env, maxBuffer: 1 << 26 });
   const end = () => running.child.kill();
   process.once('exit', end);
   const { stdout } = await running.finally(() => process.off('exit', end));
