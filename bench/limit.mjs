@@ -6,13 +6,14 @@
  *     node bench/limit.mjs    builds them all: some ten minutes, goes on where it was interrupted
  */
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const SOURCE = fileURLToPath(new URL('../vendor/llama.cpp', import.meta.url));
 const COMPILER = fileURLToPath(new URL('../native/compiler.cmake', import.meta.url));
+const PIN = fileURLToPath(new URL('../vendor/llama.cpp.json', import.meta.url));
 const BUILD = fileURLToPath(new URL('../build/limit', import.meta.url));
 const TOOLS = ['llama-batched-bench', 'llama-bench', 'llama-server'];
 
@@ -145,10 +146,14 @@ export function buildTool(tool) {
 /** Where the tool is once it has been built. @param {string} tool */
 export const builtTool = (tool) => join(BUILD, 'bin', process.platform === 'win32' ? `${tool}.exe` : tool);
 
+/** 0: it is not there. @param {string} file */
+const modified = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
 /** @param {string} tool */
 async function build(tool) {
   const binary = builtTool(tool);
-  if (existsSync(binary)) return binary;
+  const made = modified(binary);
+  if (made > modified(COMPILER) && made > modified(PIN)) return binary;
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const options = Object.entries(OPTIONS).map(([name, value]) => `-D${name}=${value}`);
   process.stderr.write(`building ${tool}, once, in build/limit; some minutes\n`);
