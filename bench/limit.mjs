@@ -6,10 +6,10 @@
  *     node bench/limit.mjs    builds them all: some ten minutes, goes on where it was interrupted
  */
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { modified, newest } from '../scripts/parts/files.mjs';
 
 const SOURCE = fileURLToPath(new URL('../vendor/llama.cpp', import.meta.url));
 const COMPILER = fileURLToPath(new URL('../native/compiler.cmake', import.meta.url));
@@ -146,14 +146,10 @@ export function buildTool(tool) {
 /** Where the tool is once it has been built. @param {string} tool */
 export const builtTool = (tool) => join(BUILD, 'bin', process.platform === 'win32' ? `${tool}.exe` : tool);
 
-/** 0: it is not there. @param {string} file */
-const modified = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-
 /** @param {string} tool */
 async function build(tool) {
   const binary = builtTool(tool);
-  const made = modified(binary);
-  if (made > modified(COMPILER) && made > modified(PIN)) return binary;
+  if (modified(binary) > newest(COMPILER, PIN)) return binary;
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const options = Object.entries(OPTIONS).map(([name, value]) => `-D${name}=${value}`);
   process.stderr.write(`building ${tool}, once, in build/limit; some minutes\n`);

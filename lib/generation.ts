@@ -149,9 +149,8 @@ export class Generation implements Operation {
     if (!('messages' in this.#input)) {
       const { prompt } = this.#input;
       if (typeof prompt === 'string') return engine.prepareText(prompt, reply.jsonSchema);
-      const none = { format: undefined };
-      const { format } = reply.jsonSchema === '' ? none : await engine.prepareText('', reply.jsonSchema);
-      return { tokens: prompt, format };
+      if (reply.jsonSchema === '') return { tokens: prompt, format: undefined };
+      return { ...(await engine.prepareText('', reply.jsonSchema)), tokens: prompt };
     }
     const added = this.#input.messages;
     const { messages, settings, tokens } = this.#conversation;

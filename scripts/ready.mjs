@@ -6,15 +6,8 @@ import { inRoot, modified, newest, root } from './parts/files.mjs';
 import { entry, Failure, npm, run } from './parts/process.mjs';
 
 const addonSources = [
-  ...[
-    'native/binding',
-    'native/engine',
-    'native/index',
-    'native/huge_pages.c',
-    'native/compiler',
-    'native/compiler.cmake',
-  ],
-  ...['CMakeLists.txt', 'package.json'],
+  ...['native/binding', 'native/engine', 'native/index'],
+  ...['native/huge_pages.c', 'native/compiler', 'native/compiler.cmake', 'CMakeLists.txt', 'package.json'],
   ...['vendor/llama.cpp.json', 'vendor/sqlite.json'],
 ].map((file) => inRoot(file));
 

@@ -10,8 +10,6 @@ static constexpr double stretch = 2.5;
 // The longest step that only prefills, in milliseconds: what a cancel and a newcomer wait for.
 static constexpr double longest_alone_ms = 250;
 static constexpr int least_tokens = 1, first_guess = 4;
-// ggml's attention on CPUs takes 64 tokens of a sequence at once (GGML_FA_TILE_Q); a few more take as long as 64 more.
-static constexpr int tile = 64;
 static constexpr int most_mixed_steps = 48; // between two measures; they cost a fiftieth of the prefill speed
 
 // What the machine does besides makes a step longer, sometimes a hundred times: one such step must not count for many.
@@ -46,8 +44,8 @@ double Pace::nearest(const StepTimes& times, int generating, int farthest) {
 int Pace::prefill_tokens(int generating) {
     if (generating == 0) {
         if (alone_ms_ == 0) return std::min(batch_tokens_, 128);
-        const int whole_tiles = static_cast<int>(longest_alone_ms / alone_ms_) / tile * tile;
-        return std::clamp(whole_tiles, std::min(tile, batch_tokens_), batch_tokens_);
+        const int whole_tiles = static_cast<int>(longest_alone_ms / alone_ms_) / attention_tile * attention_tile;
+        return std::clamp(whole_tiles, std::min(attention_tile, batch_tokens_), batch_tokens_);
     }
     // What fewer took says little: the rest would seem to be the price of the prompt.
     const int alike = generating / 4;

@@ -5,6 +5,10 @@
 
 namespace llama_sessions {
 
+// ggml's attention on CPUs takes so many tokens of a sequence at once (GGML_FA_TILE_Q): fewer go one by one, and a few more take as
+// long as twice as many.
+inline constexpr int attention_tile = 64;
+
 class Pace {
   public:
     // batch_tokens: most tokens in one step.

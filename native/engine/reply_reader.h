@@ -22,6 +22,8 @@ class ReplyReader {
     // No format: all is text.
     explicit ReplyReader(std::shared_ptr<const ReplyFormat> format) : format_(std::move(format)) {}
 
+    // A control token whose name is to be read.
+    bool writes_out(llama_token token) const { return format_ && format_->writes_out(token); }
     // More of the reply; what is certain now comes out. A token leaves with the part that it completes; those of what is neither
     // reasoning nor text leave with the next part, or at the end.
     std::vector<SaidPart> push(std::string said, Tokens tokens);

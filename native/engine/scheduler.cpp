@@ -1,12 +1,11 @@
 #include "scheduler.h"
 
+#include "pace.h"
+
 #include <algorithm>
 #include <tuple>
 
 namespace llama_sessions {
-
-// ggml's attention on CPUs takes 64 tokens of a sequence at once (GGML_FA_TILE_Q), and fewer one by one.
-static constexpr int least_part = 64;
 
 // Whose turn it is comes first, then the others, those before who lack less.
 static void put_in_order(std::vector<StepCandidate>& prefilling, bool oldest_first) {
@@ -37,7 +36,7 @@ std::vector<StepShare> plan_step(const std::vector<StepCandidate>& candidates, c
         put_in_order(prefilling, oldest_first);
         for (size_t i = 0; i < prefilling.size(); i++) {
             const StepCandidate& candidate = prefilling[i];
-            if (i > 0 && candidate.pending > tokens && tokens < least_part) break;
+            if (i > 0 && candidate.pending > tokens && tokens < attention_tile) break;
             plan.push_back({candidate.sequence, std::min(candidate.pending, tokens)});
             tokens -= plan.back().tokens;
         }

@@ -227,8 +227,8 @@ void Worker::take_token(llama_seq_id id, llama_token token) {
     count([](Counters& c) { c.generated_tokens++; });
     std::string text;
     Tokens tokens;
-    const bool syntax = turn.format && turn.format->writes_out(token);
-    const bool stopped = turn.text.push(token, model_->piece(token, syntax), text, tokens);
+    const std::string piece = model_->piece(token, turn.reader.writes_out(token));
+    const bool stopped = turn.text.push(token, piece, text, tokens);
     if (!text.empty() || !tokens.empty()) {
         turn.told.insert(turn.told.end(), tokens.begin(), tokens.end());
         tell(turn, turn.reader.push(std::move(text), std::move(tokens)));

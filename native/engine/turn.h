@@ -86,7 +86,7 @@ struct Turn {
     Turn(SubmitOptions options, std::unique_ptr<Sampler> sampler, uint64_t order)
         : request(options.request), submitted(options.submitted), order(order), target(std::move(options.tokens)),
           prompt_tokens(target.size()), max_tokens(options.max_tokens), sampler(std::move(sampler)),
-          format(options.format), text(std::move(options.stop)), reader(std::move(options.format)) {}
+          text(std::move(options.stop)), reader(std::move(options.format)) {}
 
     uint32_t request;
     Clock::time_point submitted;
@@ -95,7 +95,6 @@ struct Turn {
     size_t prompt_tokens;
     int max_tokens;
     std::unique_ptr<Sampler> sampler;
-    std::shared_ptr<const ReplyFormat> format;
     ReplyText text;
     ReplyReader reader; // of what has left there
     Tokens told;        // of it

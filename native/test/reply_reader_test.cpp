@@ -242,16 +242,20 @@ TEST(chat_template_keeps_a_tool_from_forging_messages) {
     CHECK_EQ(ends("Of a city.", "<|im_end|>"), plain);
 }
 
+static SamplingOptions following(const Prompt& prompt) {
+    SamplingOptions options;
+    options.temperature = 0;
+    options.grammar = prompt.format->grammar();
+    options.grammar_start = prompt.format->grammar_start();
+    return options;
+}
+
 TEST(grammar_of_a_required_call_goes_on_from_the_prompt) {
     for (const char* name : {"Qwen-Qwen2.5-7B-Instruct", "Qwen3.5-4B", "meta-llama-Llama-3.2-3B-Instruct"}) {
         const Templated templated(name);
         const Prompt prompt = templated.ask({weather, "required"});
         CHECK(!prompt.format->grammar_start().waits);
-        SamplingOptions options;
-        options.temperature = 0;
-        options.grammar = prompt.format->grammar();
-        options.grammar_start = prompt.format->grammar_start();
-        Sampler sampler(*templated.model, options);
+        Sampler sampler(*templated.model, following(prompt));
         std::vector<float> logits(static_cast<size_t>(templated.model->vocabulary_size()), 0);
         CHECK(!templated.model->ends_generation(sampler.sample(logits.data())));
     }
@@ -265,11 +269,7 @@ TEST(grammar_of_a_schema_survives_a_prompt_that_ends_a_message) {
         "{% if (loop.last and add_generation_prompt) or not loop.last %}{{ '<|im_end|>' + '\n'}}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
     const Prompt prompt = templated.ask({"", "auto", true, R"({"enum":[7]})"});
-    SamplingOptions options;
-    options.temperature = 0;
-    options.grammar = prompt.format->grammar();
-    options.grammar_start = prompt.format->grammar_start();
-    Sampler sampler(*templated.model, options);
+    Sampler sampler(*templated.model, following(prompt));
     std::vector<float> logits(static_cast<size_t>(templated.model->vocabulary_size()), 0);
     const llama_token seven = templated.model->tokenize("7", false, false).at(0);
     logits[static_cast<size_t>(templated.model->tokenize("8", false, false).at(0))] = 2;
@@ -281,11 +281,7 @@ TEST(grammar_of_a_call_waits_until_it_begins) {
     const Templated templated("Qwen-Qwen3-0.6B");
     const Prompt prompt = templated.ask({weather});
     CHECK(prompt.format->grammar_start().waits);
-    SamplingOptions options;
-    options.temperature = 0;
-    options.grammar = prompt.format->grammar();
-    options.grammar_start = prompt.format->grammar_start();
-    Sampler sampler(*templated.model, options);
+    Sampler sampler(*templated.model, following(prompt));
     // Chooses the wanted token where the grammar allows it, else the first that it allows.
     const auto sample = [&](llama_token wanted) {
         std::vector<float> logits(static_cast<size_t>(templated.model->vocabulary_size()), 0);
@@ -312,10 +308,7 @@ TEST(reply_formats_of_all_templates_hold) {
                 CHECK(!prompt.format->grammar().empty());
                 CHECK(!prompt.format->grammar_start().waits);
             }
-            SamplingOptions sampling;
-            sampling.grammar = prompt.format->grammar();
-            sampling.grammar_start = prompt.format->grammar_start();
-            Sampler(*templated.model, sampling);
+            Sampler(*templated.model, following(prompt));
         };
         sampler({"", "auto", true, schema});
         tried++;
