@@ -13,6 +13,7 @@ import { modified, newest } from '../scripts/parts/files.mjs';
 
 const SOURCE = fileURLToPath(new URL('../vendor/llama.cpp', import.meta.url));
 const COMPILER = fileURLToPath(new URL('../native/compiler.cmake', import.meta.url));
+const ALIGNED_WORK = fileURLToPath(new URL('../native/aligned_work.h', import.meta.url));
 const PIN = fileURLToPath(new URL('../vendor/llama.cpp.json', import.meta.url));
 const BUILD = fileURLToPath(new URL('../build/limit', import.meta.url));
 const TOOLS = ['llama-batched-bench', 'llama-bench', 'llama-server'];
@@ -149,7 +150,7 @@ export const builtTool = (tool) => join(BUILD, 'bin', process.platform === 'win3
 /** @param {string} tool */
 async function build(tool) {
   const binary = builtTool(tool);
-  if (modified(binary) > newest(COMPILER, PIN)) return binary;
+  if (modified(binary) > newest(COMPILER, ALIGNED_WORK, PIN)) return binary;
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const options = Object.entries(OPTIONS).map(([name, value]) => `-D${name}=${value}`);
   process.stderr.write(`building ${tool}, once, in build/limit; some minutes\n`);

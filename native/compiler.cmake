@@ -1,4 +1,5 @@
-# What the compiler has to be told on x86; the programs of bench/limit.mjs include this too.
+# What the compiler has to be told; the programs of bench/limit.mjs include this too.
+
 if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   if(GGML_NATIVE)
     # With AVX512-FP16 ggml multiplies 128 numbers of f16 at a time, and what is left one by one: all of a head of 64. Attention takes
@@ -19,3 +20,15 @@ if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     include_directories(SYSTEM "$<$<COMPILE_LANGUAGE:CXX>:${CMAKE_CURRENT_LIST_DIR}/compiler>")
   endif()
 endif()
+
+# aligned_work.h says why. llama.cpp's folders are not known yet when this is read, but at the end.
+get_filename_component(project_root "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
+set(ggml_sources "${project_root}/vendor/llama.cpp/ggml/src")
+if(MSVC)
+  set(include_aligned_work "/FI${project_root}/native/aligned_work.h")
+else()
+  set(include_aligned_work -include "${project_root}/native/aligned_work.h")
+endif()
+cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL set_source_files_properties
+  "${ggml_sources}/ggml-cpu/ggml-cpu.cpp" DIRECTORY "${ggml_sources}"
+  PROPERTIES COMPILE_OPTIONS "${include_aligned_work}")

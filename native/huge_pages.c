@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-// Smaller ones often lie in the heap, where the wish outlives them; so large ones glibc nearly always gives back when they are freed.
-static const size_t least = 128 << 20;
+// Smaller ones may lie in the heap, where the wish would outlive them; these glibc always maps, and unmaps when they are freed (its
+// DEFAULT_MMAP_THRESHOLD_MAX).
+static const size_t least = 32 << 20;
 static const uintptr_t huge_page = 2 << 20; // on x86-64, and on arm64 with pages of 4 KiB
 
 __attribute__((visibility("hidden"))) int memalign_in_huge_pages(void** memory, size_t alignment, size_t size);
