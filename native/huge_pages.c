@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-// Smaller ones may lie in the heap, where the wish would outlive them; these glibc always maps, and unmaps when they are freed (its
-// DEFAULT_MMAP_THRESHOLD_MAX).
+// Smaller ones often lie in the heap, where the wish outlives them. Of these glibc maps each by itself, if it has not just so much left
+// over.
 static const size_t least = 32 << 20;
 static const uintptr_t huge_page = 2 << 20; // on x86-64, and on arm64 with pages of 4 KiB
 
