@@ -22,13 +22,15 @@ if(NOT MSVC AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
 endif()
 
 # aligned_work.h says why. llama.cpp's folders are not known yet when this is read, but at the end.
-get_filename_component(project_root "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
-set(ggml_sources "${project_root}/vendor/llama.cpp/ggml/src")
-if(MSVC)
-  set(include_aligned_work "/FI${project_root}/native/aligned_work.h")
-else()
-  set(include_aligned_work -include "${project_root}/native/aligned_work.h")
+if(NOT LLAMA_USE_SYSTEM_GGML)
+  get_filename_component(aligned_work "${CMAKE_CURRENT_LIST_DIR}/aligned_work.h" ABSOLUTE)
+  get_filename_component(ggml_sources "${CMAKE_CURRENT_LIST_DIR}/../vendor/llama.cpp/ggml/src" ABSOLUTE)
+  if(MSVC)
+    set(include_aligned_work "/FI${aligned_work}")
+  else()
+    set(include_aligned_work -include "${aligned_work}")
+  endif()
+  cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL set_source_files_properties
+    "${ggml_sources}/ggml-cpu/ggml-cpu.cpp" DIRECTORY "${ggml_sources}"
+    PROPERTIES COMPILE_OPTIONS "${include_aligned_work}")
 endif()
-cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL set_source_files_properties
-  "${ggml_sources}/ggml-cpu/ggml-cpu.cpp" DIRECTORY "${ggml_sources}"
-  PROPERTIES COMPILE_OPTIONS "${include_aligned_work}")

@@ -7,7 +7,6 @@
 #include "ggml-backend.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -21,16 +20,14 @@ static thread_local size_t newest_size = 0;
 
 // Of the whole program, as C++ allows: what it gives is aligned as badly as it may be.
 void* operator new[](size_t size) {
-    void* memory = nullptr;
-    if (posix_memalign(&memory, line, size + shift) != 0) throw std::bad_alloc();
-    newest = static_cast<uint8_t*>(memory) + shift;
+    newest = static_cast<uint8_t*>(::operator new(size + shift, std::align_val_t(line))) + shift;
     newest_size = size;
     std::fill_n(newest, size, untouched);
     return newest;
 }
 
 void operator delete[](void* memory) noexcept {
-    if (memory) std::free(static_cast<uint8_t*>(memory) - shift);
+    if (memory) ::operator delete(static_cast<uint8_t*>(memory) - shift, std::align_val_t(line));
 }
 
 template <class T> using Owned = std::unique_ptr<T, void (*)(T*)>;
