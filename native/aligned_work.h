@@ -1,6 +1,6 @@
-// Part of ggml's ggml-cpu.cpp (compiler.cmake has it included there), which gets its working memory from new[]: in that all kernels lay
-// out what they load in whole cache lines, and new[] only promises 16 bytes. Where it is not at the beginning of a line, as is usual,
-// each load touches two: with AVX-512 a long prompt takes a tenth longer. What new[] gives has room to move to the next line.
+// Part of ggml's ggml-cpu.cpp (compiler.cmake has it included there). From the beginning of ggml's working memory on, kernels lay out
+// what they load in whole cache lines; but it comes from new[], which promises 16 bytes. Beside a line, as is usual, each load touches
+// two: with AVX-512 a long prompt takes a tenth longer. What new[] gives has room to move to the next line.
 #pragma once
 
 #include "ggml-cpu.h"

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-// Smaller ones often lie in the heap, where the wish outlives them. Of these glibc maps each by itself, if it has not just so much left
+// Smaller ones often lie in the heap, where the wish outlives them. From here on glibc maps each by itself, unless it has so much left
 // over.
 static const size_t least = 32 << 20;
 static const uintptr_t huge_page = 2 << 20; // on x86-64, and on arm64 with pages of 4 KiB
