@@ -9,12 +9,16 @@ import { execFile, spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { modified, newest } from '../scripts/parts/files.mjs';
+import { modified, newest, stamp } from '../scripts/parts/files.mjs';
 
 const SOURCE = fileURLToPath(new URL('../vendor/llama.cpp', import.meta.url));
 const COMPILER = fileURLToPath(new URL('../native/compiler.cmake', import.meta.url));
-const ALIGNED_WORK = fileURLToPath(new URL('../native/aligned_work.h', import.meta.url));
-const PIN = fileURLToPath(new URL('../vendor/llama.cpp.json', import.meta.url));
+const BUILT_FROM = [
+  '../native/compiler.cmake',
+  '../native/compiler',
+  '../native/aligned_work.h',
+  '../vendor/llama.cpp.json',
+].map((path) => fileURLToPath(new URL(path, import.meta.url)));
 const BUILD = fileURLToPath(new URL('../build/limit', import.meta.url));
 const TOOLS = ['llama-batched-bench', 'llama-bench', 'llama-server'];
 
@@ -150,12 +154,15 @@ export const builtTool = (tool) => join(BUILD, 'bin', process.platform === 'win3
 /** @param {string} tool */
 async function build(tool) {
   const binary = builtTool(tool);
-  if (modified(binary) > newest(COMPILER, ALIGNED_WORK, PIN)) return binary;
+  const built = `${binary}.built`;
+  if (modified(binary) && modified(built) > newest(...BUILT_FROM)) return binary;
+  const started = Date.now();
   const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : [];
   const options = Object.entries(OPTIONS).map(([name, value]) => `-D${name}=${value}`);
   process.stderr.write(`building ${tool}, once, in build/limit; some minutes\n`);
   await run('cmake', ['-S', SOURCE, '-B', BUILD, ...ninja, ...options]);
   await run('cmake', ['--build', BUILD, '--config', 'Release', '--target', tool, '--parallel', '2']);
+  stamp(built, started);
   return binary;
 }
 

@@ -20,10 +20,9 @@ ggml_cplan plan_with_room(const ggml_cgraph* graph, int threads, ggml_threadpool
 ggml_status compute_aligned(ggml_cgraph* graph, ggml_cplan* plan) {
     ggml_cplan aligned = *plan;
     if (plan->work_size > 0) {
-        const auto given = reinterpret_cast<std::uintptr_t>(plan->work_data);
-        const std::uintptr_t skipped = (cache_line - given % cache_line) % cache_line;
-        aligned.work_data += skipped;
-        aligned.work_size -= skipped;
+        const auto begin = GGML_PAD(reinterpret_cast<std::uintptr_t>(plan->work_data), cache_line);
+        aligned.work_data = reinterpret_cast<std::uint8_t*>(begin);
+        aligned.work_size -= cache_line - 1;
     }
     return ggml_graph_compute(graph, &aligned);
 }

@@ -7,7 +7,8 @@ import { entry, Failure, npm, run } from './parts/process.mjs';
 
 const addonSources = [
   ...['native/binding', 'native/engine', 'native/index'],
-  ...['native/huge_pages.c', 'native/compiler', 'native/compiler.cmake', 'CMakeLists.txt', 'package.json'],
+  ...['native/aligned_work.h', 'native/huge_pages.c', 'native/compiler', 'native/compiler.cmake'],
+  ...['CMakeLists.txt', 'package.json'],
   ...['vendor/llama.cpp.json', 'vendor/sqlite.json'],
 ].map((file) => inRoot(file));
 

@@ -90,10 +90,6 @@ static bool has_plain_positions(const llama_model* model) {
     return rope == LLAMA_ROPE_TYPE_NONE || rope == LLAMA_ROPE_TYPE_NORM || rope == LLAMA_ROPE_TYPE_NEOX;
 }
 
-// ggml lays out the graph's results one after the other, to 32 bytes. Behind the rows' numbers, of 4 bytes each, all lie across cache
-// lines if those do not fill whole ones, and a long prompt takes a twelfth longer (AVX-512 and AMX).
-static uint32_t in_whole_cache_lines(uint32_t rows) { return (rows + 15) / 16 * 16; }
-
 Context::Context(const Model& model, const ContextOptions& options, ThreadPool& threads, std::atomic<bool>& abort,
                  ggml_backend_sched_eval_callback observer, void* observer_data)
     : model_(model), batch_owner_(nullptr, nullptr), unified_(options.unified) {
@@ -117,7 +113,9 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
         draft_rows_ = static_cast<int>(std::min<uint32_t>(params.n_batch, DraftSizes::most_rows));
         params.n_outputs_max = std::max<uint32_t>(params.n_seq_max, static_cast<uint32_t>(draft_rows_));
     }
-    params.n_outputs_max = in_whole_cache_lines(params.n_outputs_max);
+    // ggml lays out the graph's results one after the other, to 32 bytes. Behind the rows' numbers, of 4 bytes each, all lie across
+    // cache lines if those do not fill whole ones, and a long prompt takes a twelfth longer (AVX-512 and AMX).
+    params.n_outputs_max = GGML_PAD(params.n_outputs_max, 16);
     params.n_threads = params.n_threads_batch = options.threads;
     params.type_k = params.type_v = type;
     params.kv_unified = options.unified;
