@@ -92,7 +92,8 @@ static bool has_plain_positions(const llama_model* model) {
 
 Context::Context(const Model& model, const ContextOptions& options, ThreadPool& threads, std::atomic<bool>& abort,
                  ggml_backend_sched_eval_callback observer, void* observer_data)
-    : model_(model), batch_owner_(nullptr, nullptr), unified_(options.unified) {
+    : model_(model), attention_(options.threads, abort), observer_(observer), observer_data_(observer_data),
+      batch_owner_(nullptr, nullptr), unified_(options.unified) {
     const ggml_type type = kv_type_of(options.kv_type);
     kv_bytes_per_token_ = kv_bytes(model, type);
     check_kv_type(model, type, options.kv_type);
@@ -124,8 +125,8 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
     params.no_perf = true;
     params.abort_callback = [](void* flag) { return static_cast<std::atomic<bool>*>(flag)->load(); };
     params.abort_callback_data = &abort;
-    params.cb_eval = observer;
-    params.cb_eval_user_data = observer_data;
+    if (observer_ || attention_.works_here()) params.cb_eval = on_operation;
+    params.cb_eval_user_data = this;
 
     ErrorLog log;
     // llama.cpp fills what it gets with zeros before it finds that there is not enough: the kernel would end the process.
@@ -147,6 +148,7 @@ Context::Context(const Model& model, const ContextOptions& options, ThreadPool& 
     const int trained = llama_model_n_ctx_train(model.get());
     session_tokens_ = std::min<int>(static_cast<int>(llama_n_ctx_seq(get())), trained > 0 ? trained : INT32_MAX);
     find_out_what_kv_allows();
+    if (pages_) attention_.expect_one_graph(); // a batch is not cut into smaller ones there
     // A unified pool's blobs fit into one of any size; those of streams only into the same number of streams.
     kv_format_ = std::string("llama.cpp ") + llama_version() + ", " + options.kv_type + ", flash attention, " +
                  (unified_ ? "unified" : std::to_string(sequences()) + " streams");
@@ -195,8 +197,16 @@ void Context::add(llama_token token, int position, llama_seq_id sequence, bool l
     batch_.logits[i] = logits;
 }
 
+// Asked before each operation, and after those that were said to matter.
+bool Context::on_operation(ggml_tensor* operation, bool before, void* self) {
+    auto& its = *static_cast<Context*>(self);
+    if (before && its.attention_.works_here()) its.attention_.see(operation);
+    return its.observer_ && its.observer_(operation, before, its.observer_data_);
+}
+
 Context::Decoded Context::decode(std::string& reason) {
     ErrorLog log;
+    attention_.begin();
     try {
         const int32_t result = llama_decode(get(), batch_);
         if (result == 0) {

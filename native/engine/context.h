@@ -1,6 +1,7 @@
 // The one checked gateway to a llama_context (R7). Engine thread only (R1).
 #pragma once
 
+#include "attention.h"
 #include "llama.h"
 #include "model.h"
 #include "thread_pool.h"
@@ -91,8 +92,12 @@ class Context {
     void find_out_what_kv_allows();
     bool has_window(llama_seq_id sequence, int position) const;
     Bytes copy_out(llama_seq_id sequence) const;
+    static bool on_operation(ggml_tensor* operation, bool before, void* self);
 
     const Model& model_;
+    Attention attention_;
+    const ggml_backend_sched_eval_callback observer_;
+    void* const observer_data_;
     LlamaContext context_{nullptr, llama_free};
     llama_batch batch_{};
     std::unique_ptr<llama_batch, void (*)(llama_batch*)> batch_owner_;

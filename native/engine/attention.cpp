@@ -1,0 +1,270 @@
+#include "attention.h"
+
+#include "backend.h"
+#include "ggml-backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace llama_sessions {
+
+// So many rows go through a part of the pool together, which stays in a cache for them (a prompt's see the same).
+static constexpr int most_rows_at_once = 8;
+// Fewer tasks than that for a thread, and some would have nothing to do at the end.
+static constexpr int tasks_per_thread = 8;
+// What parts of rows may leave to be put together: 64 MB of floats. Models with latent attention have one key head, and 260 kB per part.
+static constexpr size_t most_results = 16u << 20;
+
+// Of the 64 bytes of parameters that an operation has: ggml's attention and its custom operations need less than half.
+static constexpr int mark_at = 14, scale_at = 15;
+static constexpr int32_t our_mark = 0x61747465;
+
+struct Attention::Shape {
+    explicit Shape(const ggml_tensor* to)
+        : result(to), queries(to->src[0]), keys(to->src[1]), values(to->src[2]),
+          kv_heads(static_cast<int>(keys->ne[2])), heads(static_cast<int>(queries->ne[2]) / kv_heads),
+          key_width(static_cast<int>(keys->ne[0])), value_width(static_cast<int>(values->ne[0])) {}
+
+    const ggml_tensor *result, *queries, *keys, *values;
+    int kv_heads, heads; // heads: that share keys and values
+    int key_width, value_width;
+
+    size_t queries_size() const { return static_cast<size_t>(heads) * static_cast<size_t>(key_width); }
+    size_t scores_size() const { return static_cast<size_t>(heads) * attention_block; }
+    size_t result_size() const { return static_cast<size_t>(heads) * static_cast<size_t>(value_width + 2); }
+};
+
+// ggml counts tensors in bytes.
+template <class T> static T* at(const ggml_tensor* tensor, int64_t a, int64_t b, int64_t c) {
+    const auto offset = static_cast<size_t>(a) * tensor->nb[1] + static_cast<size_t>(b) * tensor->nb[2] +
+                        static_cast<size_t>(c) * tensor->nb[3];
+    return reinterpret_cast<T*>(static_cast<char*>(tensor->data) + offset);
+}
+
+static bool on_host(const ggml_tensor* tensor) {
+    const ggml_backend_buffer_t buffer = tensor->view_src ? tensor->view_src->buffer : tensor->buffer;
+    return buffer && ggml_backend_buffer_is_host(buffer);
+}
+
+// With an f16 pool, and a mask that says nothing but which cells are seen: no ALiBi, no soft cap, no sinks.
+static bool can_be_done(const ggml_tensor* operation) {
+    if (operation->op != GGML_OP_FLASH_ATTN_EXT) return false;
+    const ggml_tensor *queries = operation->src[0], *keys = operation->src[1], *values = operation->src[2],
+                      *mask = operation->src[3], *sinks = operation->src[4];
+    float max_bias, soft_cap;
+    std::memcpy(&max_bias, operation->op_params + 1, sizeof max_bias);
+    std::memcpy(&soft_cap, operation->op_params + 2, sizeof soft_cap);
+    if (!mask || sinks || max_bias != 0 || soft_cap != 0) return false;
+    if (queries->type != GGML_TYPE_F32 || keys->type != GGML_TYPE_F16 || values->type != GGML_TYPE_F16) return false;
+    if (keys->ne[0] % attention_width || values->ne[0] % attention_width || queries->ne[2] % keys->ne[2]) return false;
+    if (values->ne[2] != keys->ne[2] || keys->ne[3] != queries->ne[3] || values->ne[3] != queries->ne[3]) return false;
+    // Filled in before the graph is computed.
+    if (mask->type != GGML_TYPE_F16 || mask->op != GGML_OP_NONE || mask->ne[0] % 64 || mask->ne[0] != keys->ne[1])
+        return false;
+    if (mask->ne[1] != queries->ne[1] || mask->ne[2] != 1 || mask->ne[3] != queries->ne[3]) return false;
+    for (const ggml_tensor* each : {queries, keys, values, mask, operation}) {
+        if (each->nb[0] != ggml_type_size(each->type)) return false;
+    }
+    return on_host(keys) && on_host(values) && on_host(mask);
+}
+
+static bool is_ours(const ggml_tensor* operation) {
+    return operation->op == GGML_OP_CUSTOM && operation->op_params[mark_at] == our_mark;
+}
+
+Attention::Attention(int threads, const std::atomic<bool>& abort)
+    : kernel_(has_accelerator() ? nullptr : attention_kernel()), abort_(abort), spaces_(static_cast<size_t>(threads)) {}
+
+void Attention::begin() {
+    for (const Operation& operation : operations_)
+        (void)operation.next.load(); // what the threads did comes before what follows
+    seen_ = 0;
+    plans_.clear();
+    computed_ = false;
+    for (size_t i = 0; i < finished_size_; i++) finished_[i] = 0;
+}
+
+void Attention::see(ggml_tensor* tensor) {
+    if (!kernel_) return;
+    const bool again = is_ours(tensor);
+    if (!again && !can_be_done(tensor)) return;
+    if (computed_ && !one_graph_) begin(); // another graph of the same decode
+    const Shape shape(tensor);
+    Operation& operation = next_operation();
+    std::memcpy(&operation.scale, tensor->op_params + (again ? scale_at : 0), sizeof operation.scale);
+    operation.plan = &plan_for(tensor->src[3]);
+    const int per_thread = operation.plan->rows() * shape.kv_heads / static_cast<int>(spaces_.size());
+    const bool few = results_size(shape, *operation.plan) <= most_results;
+    operation.rows_at_once = std::clamp(per_thread / tasks_per_thread, few ? 0 : 1, most_rows_at_once);
+    make_space(shape, operation);
+    operation.next = 0;
+
+    tensor->op = operation.custom->op;
+    std::memcpy(tensor->op_params, operation.custom->op_params, sizeof tensor->op_params);
+    std::memcpy(tensor->op_params + scale_at, &operation.scale, sizeof operation.scale);
+    tensor->op_params[mark_at] = our_mark;
+}
+
+Attention::Operation& Attention::next_operation() {
+    if (seen_ < operations_.size()) return operations_[seen_++];
+    Operation& operation = operations_.emplace_back();
+    operation.attention = this;
+    operation.memory.reset(ggml_init({ggml_tensor_overhead(), nullptr, true}));
+    const auto compute = [](ggml_tensor* to, int thread, int, void* self) {
+        auto& its = *static_cast<Operation*>(self);
+        auto& spaces = its.attention->spaces_;
+        if (static_cast<size_t>(thread) < spaces.size())
+            its.attention->work(Shape(to), its, spaces[static_cast<size_t>(thread)]);
+    };
+    operation.custom = ggml_custom_4d(operation.memory.get(), GGML_TYPE_F32, 1, 1, 1, 1, nullptr, 0, compute,
+                                      GGML_N_TASKS_MAX, &operation);
+    return operations_[seen_++];
+}
+
+const AttentionPlan& Attention::plan_for(const ggml_tensor* mask) {
+    for (const auto& [planned, plan] : plans_) {
+        if (planned == mask) return plan;
+    }
+    std::vector<const uint16_t*> rows;
+    for (int64_t stream = 0; stream < mask->ne[3]; stream++) {
+        for (int64_t row = 0; row < mask->ne[1]; row++) rows.push_back(at<const uint16_t>(mask, row, 0, stream));
+    }
+    plans_.emplace_back(std::piecewise_construct, std::forward_as_tuple(mask),
+                        std::forward_as_tuple(rows, static_cast<int>(mask->ne[0]), kernel_->seen));
+    return plans_.back().second;
+}
+
+size_t Attention::results_size(const Shape& shape, const AttentionPlan& plan) {
+    return static_cast<size_t>(plan.parts()) * static_cast<size_t>(shape.kv_heads) * shape.result_size();
+}
+
+// Here, as nothing can be thrown on ggml's threads.
+void Attention::make_space(const Shape& shape, const Operation& operation) {
+    const auto grow = [](auto& vector, size_t size) {
+        if (vector.size() < size) vector.resize(size);
+    };
+    const AttentionPlan& plan = *operation.plan;
+    for (Space& space : spaces_) {
+        grow(space.cells, static_cast<size_t>(plan.longest() + attention_width));
+        grow(space.floats, shape.queries_size() + shape.scores_size() + (most_rows_at_once + 1) * shape.result_size());
+    }
+    if (operation.rows_at_once > 0) return;
+    grow(results_, results_size(shape, plan));
+    const auto counts = static_cast<size_t>(plan.rows() * shape.kv_heads);
+    if (finished_size_ >= counts) return;
+    finished_ = std::make_unique<std::atomic<int>[]>(counts);
+    finished_size_ = counts;
+}
+
+void Attention::work(const Shape& shape, Operation& operation, Space& space) {
+    computed_ = true;
+    const AttentionPlan& plan = *operation.plan;
+    const int at_once = operation.rows_at_once;
+    const int tasks = (at_once > 0 ? (plan.rows() + at_once - 1) / at_once : plan.parts()) * shape.kv_heads;
+    for (int task = operation.next++; task < tasks && !abort_; task = operation.next++) {
+        if (at_once > 0) attend_rows(shape, operation, task, space);
+        else attend_part(shape, operation, task, space);
+    }
+}
+
+// A result is, of each head, its largest score, then of each its sum, then what it has weighted (AttentionWork).
+void Attention::attend(const Shape& shape, const Operation& operation, int part, int kv_head, Space& space,
+                       float* result) {
+    const int row = operation.plan->row_of(part), rows = static_cast<int>(shape.queries->ne[1]);
+    const int token = row % rows, stream = row / rows;
+    float* queries = space.floats.data();
+    for (int head = 0; head < shape.heads; head++) {
+        const float* from = at<const float>(shape.queries, token, kv_head * shape.heads + head, stream);
+        float* to = queries + static_cast<ptrdiff_t>(head) * shape.key_width;
+        for (int i = 0; i < shape.key_width; i++) to[i] = from[i] * operation.scale;
+    }
+    AttentionWork work;
+    work.queries = queries;
+    work.heads = shape.heads;
+    work.key_width = shape.key_width;
+    work.value_width = shape.value_width;
+    work.keys = at<const uint16_t>(shape.keys, 0, kv_head, stream);
+    work.values = at<const uint16_t>(shape.values, 0, kv_head, stream);
+    work.key_stride = shape.keys->nb[1] / sizeof(uint16_t);
+    work.value_stride = shape.values->nb[1] / sizeof(uint16_t);
+    work.cells = space.cells.data();
+    work.count = operation.plan->cells(part, space.cells.data());
+    work.scores = queries + shape.queries_size();
+    work.largest = result;
+    work.sums = result + shape.heads;
+    work.weighted = result + 2 * static_cast<ptrdiff_t>(shape.heads);
+    kernel_->attend(work);
+}
+
+// Adds what came from some cells to what came from others.
+static void add(float* sum, const float* part, int heads, int width) {
+    for (int head = 0; head < heads; head++) {
+        const float largest = std::max(sum[head], part[head]);
+        if (part[head] == -INFINITY) continue; // no cells
+        const float before = std::exp(sum[head] - largest), now = std::exp(part[head] - largest);
+        sum[head] = largest;
+        sum[heads + head] = sum[heads + head] * before + part[heads + head] * now;
+        float* to = sum + 2 * heads + static_cast<ptrdiff_t>(head) * width;
+        const float* from = part + 2 * heads + static_cast<ptrdiff_t>(head) * width;
+        for (int i = 0; i < width; i++) to[i] = to[i] * before + from[i] * now;
+    }
+}
+
+static void clear(float* sum, int heads, int width) {
+    std::fill_n(sum, heads, -INFINITY);
+    std::fill_n(sum + heads, heads * (width + 1), 0.0f);
+}
+
+// Divides by the sums, and the row's heads are done.
+static void write(const ggml_tensor* result, int row, int kv_head, const float* sum, int heads) {
+    const auto rows = static_cast<int>(result->ne[2]), width = static_cast<int>(result->ne[0]);
+    for (int head = 0; head < heads; head++) {
+        const float all = sum[heads + head], factor = all == 0 ? 0 : 1 / all;
+        const float* from = sum + 2 * heads + static_cast<ptrdiff_t>(head) * width;
+        float* to = at<float>(result, kv_head * heads + head, row % rows, row / rows);
+        for (int i = 0; i < width; i++) to[i] = from[i] * factor;
+    }
+}
+
+// Some rows, from one part of the pool to the next.
+void Attention::attend_rows(const Shape& shape, const Operation& operation, int task, Space& space) {
+    const AttentionPlan& plan = *operation.plan;
+    const int kv_head = task % shape.kv_heads;
+    const int from = task / shape.kv_heads * operation.rows_at_once;
+    const int to = std::min(plan.rows(), from + operation.rows_at_once);
+    float* part = space.floats.data() + shape.queries_size() + shape.scores_size();
+    const auto sum_of = [&](int row) { return part + static_cast<size_t>(row - from + 1) * shape.result_size(); };
+    for (int row = from; row < to; row++) clear(sum_of(row), shape.heads, shape.value_width);
+    int left = to - from;
+    for (int step = 0; left > 0; step++) {
+        for (int row = from; row < to; row++) {
+            const int number = plan.first_part(row) + step, end = plan.first_part(row + 1);
+            if (number >= end) continue;
+            attend(shape, operation, number, kv_head, space, part);
+            add(sum_of(row), part, shape.heads, shape.value_width);
+            left -= number + 1 == end;
+        }
+    }
+    for (int row = from; row < to; row++) write(shape.result, row, kv_head, sum_of(row), shape.heads);
+}
+
+// A part of a row: who has the last one puts all together, in their order.
+void Attention::attend_part(const Shape& shape, const Operation& operation, int task, Space& space) {
+    const AttentionPlan& plan = *operation.plan;
+    const int kv_head = task % shape.kv_heads, part = task / shape.kv_heads, row = plan.row_of(part);
+    const auto result_of = [&](int number) {
+        return results_.data() + static_cast<size_t>(number * shape.kv_heads + kv_head) * shape.result_size();
+    };
+    attend(shape, operation, part, kv_head, space, result_of(part));
+    const int first = plan.first_part(row), end = plan.first_part(row + 1);
+    std::atomic<int>& finished = finished_[static_cast<size_t>(row * shape.kv_heads + kv_head)];
+    if (++finished < end - first) return;
+    finished = 0;
+    float* sum = space.floats.data() + shape.queries_size() + shape.scores_size();
+    clear(sum, shape.heads, shape.value_width);
+    for (int number = first; number < end; number++) add(sum, result_of(number), shape.heads, shape.value_width);
+    write(shape.result, row, kv_head, sum, shape.heads);
+}
+
+} // namespace llama_sessions
