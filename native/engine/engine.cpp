@@ -103,8 +103,11 @@ bool Engine::attend() {
 }
 
 void Engine::step() {
+    if (worker_->resting()) return;
     try {
         idle_ = !worker_->busy() || !worker_->step();
+        tell(); // who has spoken must not wait for what is copied now
+        if (worker_->read_aside()) idle_ = false;
     } catch (...) { // a step that can't even be built: nobody's turn can be trusted to go on
         worker_->fail_all(current_failure());
     }

@@ -50,7 +50,7 @@ class Engine {
     struct Callbacks {
         std::function<void(float)> progress;
         Done<EngineInfo> opened;              // once
-        std::function<void(StepEvents)> step; // at most once per step
+        std::function<void(StepEvents)> step; // when there is something to tell
         std::function<void()> closed;         // the last word of the thread
     };
 

@@ -65,7 +65,7 @@ void Worker::hold_aside() {
     }
 }
 
-// The others have had their step: the time until the next one. False: there is nothing to read.
+// The others have had their step: the time until the next one.
 bool Worker::read_aside() {
     const llama_seq_id id = next_aside();
     wait_patiently(id >= 0);

@@ -14,12 +14,10 @@ static constexpr int most_alone = 512;
 static constexpr double longest_burst_ms = 2000, longest_silence_ms = 5000;
 
 bool Worker::step() {
-    if (resting()) return true;
     hold_aside();
     make_room();
     reading_aside_ = next_aside(); // and not in the steps of the others
-    const bool gone_on = step_together();
-    return read_aside() || gone_on;
+    return step_together();
 }
 
 bool Worker::step_together() {

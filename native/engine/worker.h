@@ -91,6 +91,8 @@ class Worker {
     // One decode for everybody, but for whoever is being read aside. False: nobody can go on before a command has come (turns
     // that wait for KV cells).
     bool step();
+    // After a step, and after what it said has been told: goes on with a long prompt until the next one. False: there is none.
+    bool read_aside();
     // Milliseconds that the last step took.
     double last_step_ms() const { return last_step_ms_; }
     // After a step: until `rest_until` a long prompt is read aside. It may be done earlier; `wake` is called then, from its
@@ -167,7 +169,6 @@ class Worker {
     bool is_aside(llama_seq_id sequence) const;
     bool is_ahead(llama_seq_id sequence) const;
     void hold_aside();
-    bool read_aside();
     bool aside_is_ready(int tokens);
     void make_aside(int tokens);
     void go_on_aside(llama_seq_id sequence);
