@@ -17,7 +17,10 @@ ThreadPool::ThreadPool(int threads, Kind kind) {
     ggml_threadpool_params params = ggml_threadpool_params_default(threads);
     params.poll = kind == Kind::eager ? some_milliseconds : 0;
     if (kind == Kind::patient) params.strict_cpu = processors_for(threads, params.cpumask);
-#ifdef _WIN32
+#ifdef __linux__
+    // Their graph pauses after each large operation, and to wake up takes as long as a small one. Nobody else wants the time.
+    if (kind == Kind::background) params.poll = 1;
+#elif defined(_WIN32)
     if (kind == Kind::background) params.prio = GGML_SCHED_PRIO_LOW; // elsewhere threads inherit it
 #endif
     pool_ = make(&params);
