@@ -112,7 +112,7 @@ const nameOf = ({ case: name, model, kvLayout }) =>
   [name, model.replace(/\.gguf$/, ''), ...(kvLayout === 'auto' ? [] : [kvLayout])].join('-');
 
 /** @param {Row} row */
-const rowName = (row) => `${Object.values(row)[0]}|${row.who ?? ''}`;
+const rowName = (row) => `${Object.values(row)[0]}|${row.who ?? ''}|${row.sessions ?? ''}`;
 
 /** By number, where the first column is one. @param {Row[]} rows */
 const sorted = (rows) =>

@@ -45,6 +45,12 @@ test('a case that ran in parts is one table, and what ran again replaces what wa
   expect(report).not.toContain('MISSED');
 });
 
+test('what was asked of several numbers of sessions has a row for each', async () => {
+  const text = (sessions: number) => ({ text: 'repeats itself', sessions, ratio: 10 + sessions });
+  const report = await reportOf({ case: 'throughput', date: '2026-01-01', rows: [text(1), text(8)], goals: {} });
+  expect(report).toMatch(/^\| repeats itself \| 1 +\| 11 +\|\n\| repeats itself \| 8 +\| 18 +\|$/m);
+});
+
 test('a rival that only an earlier run asked stays in the table', async () => {
   const first = { case: 'throughput', date: '2026-01-01', rows: [{ ...row(8, 111), somebody: 99 }], goals: {} };
   const again = { case: 'throughput', date: '2026-01-02', rows: [row(8, 333)], goals: {} };
