@@ -200,7 +200,7 @@ void Context::add(llama_token token, int position, llama_seq_id sequence, bool l
 // Asked before each operation, and after those that were said to matter.
 bool Context::on_operation(ggml_tensor* operation, bool before, void* self) {
     auto& its = *static_cast<Context*>(self);
-    if (before && its.attention_.works_here()) its.attention_.see(operation);
+    if (before) its.attention_.see(operation);
     return its.observer_ && its.observer_(operation, before, its.observer_data_);
 }
 
