@@ -37,6 +37,7 @@ async function measure(settings, speakers) {
     contextTokens: PREFILL_TOKENS + 8000 + 64 * speakers + 512,
   });
   let seed = 0;
+  const machine = await watchMachine(settings.threads); // all the time: who watches takes some of it
   const { alone, beside } = await interleave(settings.repetitions, {
     alone: () => {
       progress(`gap: prefill of ${PREFILL_TOKENS} tokens, alone`);
@@ -44,15 +45,18 @@ async function measure(settings, speakers) {
     },
     beside: () => {
       progress(`gap: prefill of ${PREFILL_TOKENS} tokens, ${speakers} sessions generating`);
-      return prefillBesideSpeakers(model, speakers, longestReply, seed++, settings.threads);
+      return prefillBesideSpeakers(model, speakers, longestReply, seed++);
     },
   });
   progress('gap: the same replies with nobody beside');
   const { usualAt, longest } = await usualGaps(model, speakers, Math.max(...beside.map(({ pieces }) => pieces)));
+  const lostIn = await machine.end();
   await model.close();
   const speedOf = (/** @type {number[]} */ ms) => round((PREFILL_TOKENS / median(ms)) * 1000, 0);
-  const runs = beside.map(({ during }) => during.map(({ gap, lost, piece }) => (gap - lost) / usualAt(piece)));
-  const heard = beside.map(({ during }) => during.map(({ gap, piece }) => gap / usualAt(piece)));
+  const runs = beside.map(({ during }) =>
+    during.map(({ from, to, piece }) => (to - from - lostIn(from, to)) / usualAt(piece)),
+  );
+  const heard = beside.map(({ during }) => during.map(({ from, to, piece }) => (to - from) / usualAt(piece)));
   const longestOf = (/** @type {number[][]} */ of) => round(median(of.map((run) => Math.max(...run))));
   const all = beside.flatMap(({ during }) => during);
   const times = runs.flat();
@@ -60,7 +64,7 @@ async function measure(settings, speakers) {
     generating: speakers,
     'usual gap ms, first': round(usualAt(0)),
     last: round(usualAt(Infinity)),
-    'median beside': round(median(all.map(({ gap }) => gap))),
+    'median beside': round(median(all.map(({ from, to }) => to - from))),
     'times usual, median': round(median(times)),
     p99: round(quantile(times, 0.99)),
     longest: longestOf(runs),
@@ -68,7 +72,7 @@ async function measure(settings, speakers) {
     'longest as heard': longestOf(heard),
     'nobody beside, as heard': round(longest),
     'stood still, ms': round(
-      all.reduce((sum, { lost }) => sum + lost, 0),
+      all.reduce((sum, { from, to }) => sum + lostIn(from, to), 0),
       0,
     ),
     'above 4 as heard, %': round((heard.flat().filter((ratio) => ratio > 4).length / times.length) * 100, 2),
@@ -124,11 +128,9 @@ async function prefill(model, seed) {
  * @param {number} count
  * @param {number} longestReply
  * @param {number} seed
- * @param {number} threads
  */
-async function prefillBesideSpeakers(model, count, longestReply, seed, threads) {
+async function prefillBesideSpeakers(model, count, longestReply, seed) {
   const sessions = await openSessions(model, count);
-  const machine = await watchMachine(threads);
   const turns = sessions.map((session, i) => session.complete(promptTokens(model, 64, i), greedy(longestReply)));
   /** @type {number[][]} */
   const heard = turns.map(() => []);
@@ -142,13 +144,13 @@ async function prefillBesideSpeakers(model, count, longestReply, seed, threads) 
   turns.forEach((turn) => turn.cancel());
   await Promise.all(ends);
   await deleteSessions(sessions);
-  const lostIn = await machine.end();
 
   // A gap counts where it ends: the first one beside the prefill begins before it.
   const during = heard.flatMap((times) =>
-    gaps(times)
-      .map((gap, piece) => ({ gap, piece, lost: lostIn(Number(times[piece]), Number(times[piece + 1])) }))
-      .filter(({ piece }) => Number(times[piece + 1]) > from && Number(times[piece]) < to),
+    times
+      .slice(1)
+      .map((time, piece) => ({ from: Number(times[piece]), to: Number(time), piece }))
+      .filter((gap) => gap.to > from && gap.from < to),
   );
   return { prefillMs, during, pieces: Math.max(...heard.map((times) => times.length)) };
 }
