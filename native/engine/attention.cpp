@@ -10,38 +10,12 @@
 
 namespace llama_sessions {
 
-// So many rows go through a part of the pool together, which stays in a cache for them (a prompt's see the same).
-static constexpr int most_rows_at_once = 8;
-// Fewer tasks than that for a thread, and some would have nothing to do at the end.
-static constexpr int tasks_per_thread = 8;
 // What parts of rows may leave to be put together: 64 MB of floats. Models with latent attention have one key head, and 260 kB per part.
 static constexpr size_t most_results = 16u << 20;
 
 // Of the 64 bytes of parameters that an operation has: ggml's attention and its custom operations need less than half.
 static constexpr int mark_at = 14, scale_at = 15;
 static constexpr int32_t our_mark = 0x61747465;
-
-struct Attention::Shape {
-    explicit Shape(const ggml_tensor* to)
-        : result(to), queries(to->src[0]), keys(to->src[1]), values(to->src[2]),
-          kv_heads(static_cast<int>(keys->ne[2])), heads(static_cast<int>(queries->ne[2]) / kv_heads),
-          key_width(static_cast<int>(keys->ne[0])), value_width(static_cast<int>(values->ne[0])) {}
-
-    const ggml_tensor *result, *queries, *keys, *values;
-    int kv_heads, heads; // heads: that share keys and values
-    int key_width, value_width;
-
-    size_t queries_size() const { return static_cast<size_t>(heads) * static_cast<size_t>(key_width); }
-    size_t scores_size() const { return static_cast<size_t>(heads) * attention_block; }
-    size_t result_size() const { return static_cast<size_t>(heads) * static_cast<size_t>(value_width + 2); }
-};
-
-// ggml counts tensors in bytes.
-template <class T> static T* at(const ggml_tensor* tensor, int64_t a, int64_t b, int64_t c) {
-    const auto offset = static_cast<size_t>(a) * tensor->nb[1] + static_cast<size_t>(b) * tensor->nb[2] +
-                        static_cast<size_t>(c) * tensor->nb[3];
-    return reinterpret_cast<T*>(static_cast<char*>(tensor->data) + offset);
-}
 
 static bool on_host(const ggml_tensor* tensor) {
     const ggml_backend_buffer_t buffer = tensor->view_src ? tensor->view_src->buffer : tensor->buffer;
@@ -95,9 +69,8 @@ void Attention::see(ggml_tensor* tensor) {
     Operation& operation = next_operation();
     std::memcpy(&operation.scale, tensor->op_params + (again ? scale_at : 0), sizeof operation.scale);
     operation.plan = &plan_for(tensor->src[3]);
-    const int per_thread = operation.plan->rows() * shape.kv_heads / static_cast<int>(spaces_.size());
-    const bool few = results_size(shape, *operation.plan) <= most_results;
-    operation.rows_at_once = std::clamp(per_thread / tasks_per_thread, few ? 0 : 1, most_rows_at_once);
+    operation.tiles = tiles_of(shape, *operation.plan);
+    operation.by_parts = floats_of_results(shape, *operation.plan) <= most_results;
     make_space(shape, operation);
     operation.next = 0;
 
@@ -129,15 +102,30 @@ const AttentionPlan& Attention::plan_for(const ggml_tensor* mask) {
     }
     std::vector<const uint16_t*> rows;
     for (int64_t stream = 0; stream < mask->ne[3]; stream++) {
-        for (int64_t row = 0; row < mask->ne[1]; row++) rows.push_back(at<const uint16_t>(mask, row, 0, stream));
+        for (int64_t row = 0; row < mask->ne[1]; row++) {
+            const size_t offset = static_cast<size_t>(row) * mask->nb[1] + static_cast<size_t>(stream) * mask->nb[3];
+            rows.push_back(reinterpret_cast<const uint16_t*>(static_cast<const char*>(mask->data) + offset));
+        }
     }
-    plans_.emplace_back(std::piecewise_construct, std::forward_as_tuple(mask),
-                        std::forward_as_tuple(rows, static_cast<int>(mask->ne[0]), kernel_->seen));
+    plans_.emplace_back(
+        std::piecewise_construct, std::forward_as_tuple(mask),
+        std::forward_as_tuple(rows, static_cast<int>(mask->ne[1]), static_cast<int>(mask->ne[0]), kernel_->seen));
     return plans_.back().second;
 }
 
-size_t Attention::results_size(const Shape& shape, const AttentionPlan& plan) {
-    return static_cast<size_t>(plan.parts()) * static_cast<size_t>(shape.kv_heads) * shape.result_size();
+// A result is, of each head, its largest score, then of each its sum, then what it has weighted (AttentionWork).
+size_t Attention::floats_of_result(const Shape& shape) {
+    return static_cast<size_t>(shape.heads) * static_cast<size_t>(shape.value_width + 2);
+}
+
+size_t Attention::floats_of_results(const Shape& shape, const AttentionPlan& plan) {
+    return static_cast<size_t>(plan.parts()) * static_cast<size_t>(shape.kv_heads) * floats_of_result(shape);
+}
+
+// Queries, scores, and two results.
+size_t Attention::floats_of_row(const Shape& shape) {
+    return static_cast<size_t>(shape.heads) * static_cast<size_t>(shape.key_width + attention_block) +
+           2 * floats_of_result(shape);
 }
 
 // Here, as nothing can be thrown on ggml's threads.
@@ -146,37 +134,38 @@ void Attention::make_space(const Shape& shape, const Operation& operation) {
         if (vector.size() < size) vector.resize(size);
     };
     const AttentionPlan& plan = *operation.plan;
+    const size_t floats = std::max(floats_of_row(shape), operation.tiles > 0 ? floats_of_tile(shape) : 0);
     for (Space& space : spaces_) {
-        grow(space.cells, static_cast<size_t>(plan.longest() + attention_width));
-        grow(space.floats, shape.queries_size() + shape.scores_size() + (most_rows_at_once + 1) * shape.result_size());
+        grow(space.cells, static_cast<size_t>(std::max(plan.longest() + attention_width, 2 * attention_block)));
+        grow(space.lines, floats * sizeof(float) / sizeof(Line) + 1);
     }
-    if (operation.rows_at_once > 0) return;
-    grow(results_, results_size(shape, plan));
+    if (!operation.by_parts) return;
+    grow(results_, floats_of_results(shape, plan));
     const auto counts = static_cast<size_t>(plan.rows() * shape.kv_heads);
     if (finished_size_ >= counts) return;
     finished_ = std::make_unique<std::atomic<int>[]>(counts);
     finished_size_ = counts;
 }
 
+// Tiles first: they are the longest tasks.
 void Attention::work(const Shape& shape, Operation& operation, Space& space) {
     computed_ = true;
-    const AttentionPlan& plan = *operation.plan;
-    const int at_once = operation.rows_at_once;
-    const int tasks = (at_once > 0 ? (plan.rows() + at_once - 1) / at_once : plan.parts()) * shape.kv_heads;
+    const int others = operation.by_parts ? operation.plan->parts() : operation.plan->rows();
+    const int tasks = (operation.tiles + others) * shape.kv_heads;
     for (int task = operation.next++; task < tasks && !abort_; task = operation.next++) {
-        if (at_once > 0) attend_rows(shape, operation, task, space);
-        else attend_part(shape, operation, task, space);
+        const int kv_head = task % shape.kv_heads, number = task / shape.kv_heads, other = number - operation.tiles;
+        if (other < 0) attend_tile(shape, operation, number, kv_head, space);
+        else if (operation.by_parts) attend_part(shape, operation, other, kv_head, space);
+        else attend_row(shape, operation, other, kv_head, space);
     }
 }
 
-// A result is, of each head, its largest score, then of each its sum, then what it has weighted (AttentionWork).
 void Attention::attend(const Shape& shape, const Operation& operation, int part, int kv_head, Space& space,
                        float* result) {
-    const int row = operation.plan->row_of(part), rows = static_cast<int>(shape.queries->ne[1]);
-    const int token = row % rows, stream = row / rows;
-    float* queries = space.floats.data();
+    const int row = operation.plan->row_of(part);
+    float* queries = space.floats();
     for (int head = 0; head < shape.heads; head++) {
-        const float* from = at<const float>(shape.queries, token, kv_head * shape.heads + head, stream);
+        const float* from = shape.query(row, kv_head, head);
         float* to = queries + static_cast<ptrdiff_t>(head) * shape.key_width;
         for (int i = 0; i < shape.key_width; i++) to[i] = from[i] * operation.scale;
     }
@@ -185,13 +174,13 @@ void Attention::attend(const Shape& shape, const Operation& operation, int part,
     work.heads = shape.heads;
     work.key_width = shape.key_width;
     work.value_width = shape.value_width;
-    work.keys = at<const uint16_t>(shape.keys, 0, kv_head, stream);
-    work.values = at<const uint16_t>(shape.values, 0, kv_head, stream);
-    work.key_stride = shape.keys->nb[1] / sizeof(uint16_t);
-    work.value_stride = shape.values->nb[1] / sizeof(uint16_t);
+    work.keys = shape.keys_for(row, kv_head);
+    work.values = shape.values_for(row, kv_head);
+    work.key_stride = shape.key_stride();
+    work.value_stride = shape.value_stride();
     work.cells = space.cells.data();
     work.count = operation.plan->cells(part, space.cells.data());
-    work.scores = queries + shape.queries_size();
+    work.scores = queries + static_cast<ptrdiff_t>(shape.heads) * shape.key_width;
     work.largest = result;
     work.sums = result + shape.heads;
     work.weighted = result + 2 * static_cast<ptrdiff_t>(shape.heads);
@@ -218,54 +207,45 @@ static void clear(float* sum, int heads, int width) {
 }
 
 // Divides by the sums, and the row's heads are done.
-static void write(const ggml_tensor* result, int row, int kv_head, const float* sum, int heads) {
-    const auto rows = static_cast<int>(result->ne[2]), width = static_cast<int>(result->ne[0]);
-    for (int head = 0; head < heads; head++) {
-        const float all = sum[heads + head], factor = all == 0 ? 0 : 1 / all;
-        const float* from = sum + 2 * heads + static_cast<ptrdiff_t>(head) * width;
-        float* to = at<float>(result, kv_head * heads + head, row % rows, row / rows);
-        for (int i = 0; i < width; i++) to[i] = from[i] * factor;
+static void write(const AttentionShape& shape, int row, int kv_head, const float* sum) {
+    for (int head = 0; head < shape.heads; head++) {
+        const float all = sum[shape.heads + head], factor = all == 0 ? 0 : 1 / all;
+        const float* from = sum + 2 * shape.heads + static_cast<ptrdiff_t>(head) * shape.value_width;
+        float* to = shape.result_of(row, kv_head, head);
+        for (int i = 0; i < shape.value_width; i++) to[i] = from[i] * factor;
     }
 }
 
-// Some rows, from one part of the pool to the next.
-void Attention::attend_rows(const Shape& shape, const Operation& operation, int task, Space& space) {
+// Who has the last part of a row puts all together, in their order.
+void Attention::attend_part(const Shape& shape, const Operation& operation, int part, int kv_head, Space& space) {
     const AttentionPlan& plan = *operation.plan;
-    const int kv_head = task % shape.kv_heads;
-    const int from = task / shape.kv_heads * operation.rows_at_once;
-    const int to = std::min(plan.rows(), from + operation.rows_at_once);
-    float* part = space.floats.data() + shape.queries_size() + shape.scores_size();
-    const auto sum_of = [&](int row) { return part + static_cast<size_t>(row - from + 1) * shape.result_size(); };
-    for (int row = from; row < to; row++) clear(sum_of(row), shape.heads, shape.value_width);
-    int left = to - from;
-    for (int step = 0; left > 0; step++) {
-        for (int row = from; row < to; row++) {
-            const int number = plan.first_part(row) + step, end = plan.first_part(row + 1);
-            if (number >= end) continue;
-            attend(shape, operation, number, kv_head, space, part);
-            add(sum_of(row), part, shape.heads, shape.value_width);
-            left -= number + 1 == end;
-        }
-    }
-    for (int row = from; row < to; row++) write(shape.result, row, kv_head, sum_of(row), shape.heads);
-}
-
-// A part of a row: who has the last one puts all together, in their order.
-void Attention::attend_part(const Shape& shape, const Operation& operation, int task, Space& space) {
-    const AttentionPlan& plan = *operation.plan;
-    const int kv_head = task % shape.kv_heads, part = task / shape.kv_heads, row = plan.row_of(part);
+    const int row = plan.row_of(part);
     const auto result_of = [&](int number) {
-        return results_.data() + static_cast<size_t>(number * shape.kv_heads + kv_head) * shape.result_size();
+        return results_.data() + static_cast<size_t>(number * shape.kv_heads + kv_head) * floats_of_result(shape);
     };
     attend(shape, operation, part, kv_head, space, result_of(part));
     const int first = plan.first_part(row), end = plan.first_part(row + 1);
     std::atomic<int>& finished = finished_[static_cast<size_t>(row * shape.kv_heads + kv_head)];
     if (++finished < end - first) return;
     finished = 0;
-    float* sum = space.floats.data() + shape.queries_size() + shape.scores_size();
+    float* sum = space.floats();
     clear(sum, shape.heads, shape.value_width);
     for (int number = first; number < end; number++) add(sum, result_of(number), shape.heads, shape.value_width);
-    write(shape.result, row, kv_head, sum, shape.heads);
+    write(shape, row, kv_head, sum);
+}
+
+// One part after the other: the same as with many threads, and with less memory.
+void Attention::attend_row(const Shape& shape, const Operation& operation, int row, int kv_head, Space& space) {
+    const int first = operation.plan->first_part(row), end = operation.plan->first_part(row + 1);
+    if (first == end) return; // in a tile
+    float* sum = space.floats() + floats_of_row(shape) - 2 * floats_of_result(shape);
+    float* result = sum + floats_of_result(shape);
+    clear(sum, shape.heads, shape.value_width);
+    for (int part = first; part < end; part++) {
+        attend(shape, operation, part, kv_head, space, result);
+        add(sum, result, shape.heads, shape.value_width);
+    }
+    write(shape, row, kv_head, sum);
 }
 
 } // namespace llama_sessions

@@ -5,6 +5,7 @@
 
 #include "attention_kernel.h"
 #include "attention_plan.h"
+#include "attention_shape.h"
 #include "ggml-cpp.h"
 
 #include <atomic>
@@ -40,24 +41,34 @@ class Attention {
         ggml_tensor* custom; // what it becomes
         const AttentionPlan* plan;
         float scale;
-        int rows_at_once;      // 0: a part of a row
+        int tiles;             // of the rows in runs
+        bool by_parts;         // the other rows: or one by one
         std::atomic<int> next; // task
     };
-    struct Shape;
-    struct Space { // of a thread
-        std::vector<float> floats;
-        std::vector<int32_t> cells;
+    struct alignas(64) Line { // of a processor's cache: beside them, each load touches two
+        float numbers[16];
     };
+    struct Space { // of a thread
+        std::vector<Line> lines;
+        std::vector<int32_t> cells;
+        float* floats() { return lines.data()->numbers; }
+    };
+    using Shape = AttentionShape;
 
     Operation& next_operation();
     const AttentionPlan& plan_for(const ggml_tensor* mask);
     void make_space(const Shape& shape, const Operation& operation);
     void work(const Shape& shape, Operation& operation, Space& space);
+    void attend_tile(const Shape& shape, const Operation& operation, int tile, int kv_head, Space& space);
+    void attend_row(const Shape& shape, const Operation& operation, int row, int kv_head, Space& space);
+    void attend_part(const Shape& shape, const Operation& operation, int part, int kv_head, Space& space);
     void attend(const Shape& shape, const Operation& operation, int part, int kv_head, Space& space, float* result);
-    void attend_rows(const Shape& shape, const Operation& operation, int task, Space& space);
-    void attend_part(const Shape& shape, const Operation& operation, int task, Space& space);
 
-    static size_t results_size(const Shape& shape, const AttentionPlan& plan);
+    static int tiles_of(const Shape& shape, const AttentionPlan& plan);
+    static size_t floats_of_tile(const Shape& shape);
+    static size_t floats_of_row(const Shape& shape);
+    static size_t floats_of_result(const Shape& shape);
+    static size_t floats_of_results(const Shape& shape, const AttentionPlan& plan);
 
     const AttentionKernel* const kernel_;
     const std::atomic<bool>& abort_;

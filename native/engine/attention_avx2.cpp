@@ -2,7 +2,7 @@
 #include "attention_kinds.h"
 
 #ifdef LLAMA_SESSIONS_X86
-#include "attention_lanes.h"
+#include "attention_tile.h"
 #include "attention_x86.h"
 
 namespace llama_sessions {
@@ -10,7 +10,7 @@ namespace {
 
 struct Avx2 {
     using Vector = __m256;
-    static constexpr int width = 8, heads = 2;
+    static constexpr int width = 8, heads = 2, columns = 2;
     static Vector all(float x) { return _mm256_set1_ps(x); }
     static Vector load(const float* from) { return _mm256_loadu_ps(from); }
     static void store(float* to, Vector x) { _mm256_storeu_ps(to, x); }
@@ -51,7 +51,7 @@ struct Avx2 {
 
 } // namespace
 
-const AttentionKernel attention_avx2 = {attend<Avx2>, seen};
+const AttentionKernel attention_avx2 = {attend<Avx2>, attend_tile<Avx2>, seen};
 
 } // namespace llama_sessions
 #endif

@@ -2,7 +2,7 @@
 #include "attention_kinds.h"
 
 #ifdef LLAMA_SESSIONS_X86
-#include "attention_lanes.h"
+#include "attention_tile.h"
 #include "attention_x86.h"
 
 namespace llama_sessions {
@@ -10,7 +10,7 @@ namespace {
 
 struct Avx512 {
     using Vector = __m512;
-    static constexpr int width = 16, heads = 4;
+    static constexpr int width = 16, heads = 4, columns = 4;
     static Vector all(float x) { return _mm512_set1_ps(x); }
     static Vector load(const float* from) { return _mm512_loadu_ps(from); }
     static void store(float* to, Vector x) { _mm512_storeu_ps(to, x); }
@@ -44,7 +44,7 @@ struct Avx512 {
 
 } // namespace
 
-const AttentionKernel attention_avx512 = {attend<Avx512>, seen};
+const AttentionKernel attention_avx512 = {attend<Avx512>, attend_tile<Avx512>, seen};
 
 } // namespace llama_sessions
 #endif

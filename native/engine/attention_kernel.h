@@ -21,8 +21,26 @@ struct AttentionWork {
     float *largest, *sums, *weighted;
 };
 
+// For some tokens that see the same cells, but for a few: a block of these. Each of the tokens' heads is a lane.
+struct AttentionTile {
+    const float* queries; // key_width rows of `lanes`, multiplied with the scale
+    int rows, heads;      // a lane for each: row * heads + head
+    int lanes;            // a multiple of attention_width, and not less than that
+    int key_width, value_width;
+    const uint16_t *keys, *values;
+    size_t key_stride, value_stride;
+    const int32_t *cells, *next_cells; // next: of the block that comes after this one
+    int count, next_count;             // attention_block at most
+    const uint64_t* seen;              // by each row, a bit per cell; null: all of them
+    // To work with: attention_block times the wider of both, attention_block times `lanes`, and `lanes`.
+    float *gathered, *scores, *factors;
+    // By lane, of this block and those before: as above. weighted: value_width rows of `lanes`. Before the first block: -FLT_MAX, 0, 0.
+    float *largest, *sums, *weighted;
+};
+
 struct AttentionKernel {
     void (*attend)(const AttentionWork& work);
+    void (*attend_tile)(const AttentionTile& tile);
     // Of 64 numbers of a mask, in f16, one bit for each that is not -infinity.
     uint64_t (*seen)(const uint16_t* mask);
 };

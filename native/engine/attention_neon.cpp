@@ -2,7 +2,7 @@
 #include "attention_kinds.h"
 
 #ifdef LLAMA_SESSIONS_ARM64
-#include "attention_lanes.h"
+#include "attention_tile.h"
 
 #include <arm_neon.h>
 
@@ -11,7 +11,7 @@ namespace {
 
 struct Neon {
     using Vector = float32x4_t;
-    static constexpr int width = 4, heads = 4;
+    static constexpr int width = 4, heads = 4, columns = 4;
     static Vector all(float x) { return vdupq_n_f32(x); }
     static Vector load(const float* from) { return vld1q_f32(from); }
     static void store(float* to, Vector x) { vst1q_f32(to, x); }
@@ -53,7 +53,7 @@ uint64_t seen(const uint16_t* mask) {
 
 } // namespace
 
-const AttentionKernel attention_neon = {attend<Neon>, seen};
+const AttentionKernel attention_neon = {attend<Neon>, attend_tile<Neon>, seen};
 
 } // namespace llama_sessions
 #endif

@@ -9,6 +9,7 @@
 #include "ggml-backend.h"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -86,6 +87,121 @@ TEST(attention_kernels_compute_the_formula) {
     }
 }
 
+// How far the kernel of tiles is from the formula, at most. Each row sees one cell less than the next one.
+static double error_of_tile(const AttentionKernel& kernel, int rows, int heads, int width, int count) {
+    static constexpr int pool = 300;
+    const int lanes = (rows * heads + attention_width - 1) / attention_width * attention_width;
+    const auto w = static_cast<size_t>(width), l = static_cast<size_t>(lanes);
+    const auto queries = numbers(w * l, 1, 8 / std::sqrt(static_cast<float>(width)));
+    const auto keys = as_f16(numbers(pool * w, 2, 2)), values = as_f16(numbers(pool * w, 3, 2));
+    std::vector<int32_t> cells(pool);
+    for (int i = 0; i < pool; i++) cells[static_cast<size_t>(i)] = i;
+    std::shuffle(cells.begin(), cells.end(), std::mt19937(4));
+    const auto seen_by = [&](int row) { return count - (rows - 1 - row); };
+
+    std::vector<float> gathered(attention_block * w, 7), scores(attention_block * l, NAN), factors(l, NAN);
+    std::vector<float> largest(l, -FLT_MAX), sums(l), weighted(w * l);
+    for (int from = 0; from < count; from += attention_block) {
+        const int some = std::min(attention_block, count - from);
+        std::vector<uint64_t> seen(static_cast<size_t>(rows));
+        bool all = true;
+        for (int row = 0; row < rows; row++) {
+            for (int c = 0; c < some; c++) seen[static_cast<size_t>(row)] |= uint64_t{from + c < seen_by(row)} << c;
+            all = all && from + some <= seen_by(row);
+        }
+        AttentionTile tile{};
+        tile.queries = queries.data();
+        tile.rows = rows;
+        tile.heads = heads;
+        tile.lanes = lanes;
+        tile.key_width = tile.value_width = width;
+        tile.keys = keys.data();
+        tile.values = values.data();
+        tile.key_stride = tile.value_stride = w;
+        tile.cells = cells.data() + from;
+        tile.count = some;
+        tile.seen = all ? nullptr : seen.data();
+        tile.gathered = gathered.data();
+        tile.scores = scores.data();
+        tile.factors = factors.data();
+        tile.largest = largest.data();
+        tile.sums = sums.data();
+        tile.weighted = weighted.data();
+        kernel.attend_tile(tile);
+    }
+    double error = 0;
+    for (size_t lane = 0; lane < static_cast<size_t>(rows * heads); lane++) {
+        std::vector<double> exact(w);
+        double sum = 0;
+        for (int c = 0; c < seen_by(static_cast<int>(lane) / heads); c++) {
+            const size_t cell = static_cast<size_t>(cells[static_cast<size_t>(c)]) * w;
+            double score = 0;
+            for (size_t i = 0; i < w; i++)
+                score += static_cast<double>(queries[i * l + lane]) * ggml_fp16_to_fp32(keys[cell + i]);
+            sum += std::exp(score);
+            for (size_t i = 0; i < w; i++) exact[i] += std::exp(score) * ggml_fp16_to_fp32(values[cell + i]);
+        }
+        for (size_t i = 0; i < w; i++)
+            error =
+                std::max(error, std::abs(exact[i] / sum - static_cast<double>(weighted[i * l + lane] / sums[lane])));
+    }
+    return error;
+}
+
+TEST(attention_kernels_compute_the_formula_for_tiles) {
+    for (const AttentionKernel* kernel : kernels()) {
+        for (const auto& [rows, heads] :
+             {std::pair{1, 1}, {9, 7}, {16, 4}, {3, 7}, {2, 32}, {1, 128}, {64, 1}, {1, 40}})
+            CHECK(error_of_tile(*kernel, rows, heads, 64, 100) < 1e-5);
+        for (const int width : {16, 32, 48, 80, 128, 256}) CHECK(error_of_tile(*kernel, 8, 6, width, 70) < 1e-5);
+        for (const int count : {16, 17, 18, 19, 63, 64, 65, 79, 80, 128, 299})
+            CHECK(error_of_tile(*kernel, 16, 4, 64, count) < 1e-5);
+    }
+}
+
+// A tile's first block may have cells of its last rows alone.
+TEST(attention_kernels_wait_for_the_first_cell_that_a_row_of_a_tile_sees) {
+    for (const AttentionKernel* kernel : kernels()) CHECK(error_of_tile(*kernel, 8, 2, 64, 8) < 1e-5);
+    for (const AttentionKernel* kernel : kernels()) {
+        static constexpr int width = 16, lanes = 16;
+        std::vector<float> queries(width * lanes, 0.5f), gathered(attention_block * width),
+            scores(attention_block * lanes), factors(lanes), largest(lanes, -FLT_MAX), sums(lanes),
+            weighted(width * lanes);
+        const auto ones = as_f16(std::vector<float>(2 * width, 1));
+        const int32_t cells[] = {0, 1};
+        const uint64_t seen[] = {0, 1}; // of the first block
+        AttentionTile tile{queries.data(),
+                           2,
+                           1,
+                           lanes,
+                           width,
+                           width,
+                           ones.data(),
+                           ones.data(),
+                           width,
+                           width,
+                           cells,
+                           nullptr,
+                           1,
+                           0,
+                           seen,
+                           gathered.data(),
+                           scores.data(),
+                           factors.data(),
+                           largest.data(),
+                           sums.data(),
+                           weighted.data()};
+        kernel->attend_tile(tile);
+        tile.cells++;
+        tile.seen = nullptr;
+        kernel->attend_tile(tile);
+        CHECK_EQ(sums[0], 1.0f);
+        CHECK_EQ(sums[1], 2.0f);
+        CHECK_EQ(weighted[0], 1.0f);
+        CHECK_EQ(weighted[1], 2.0f);
+    }
+}
+
 TEST(attention_kernels_weigh_what_is_far_from_the_largest) {
     for (const AttentionKernel* kernel : kernels()) {
         static constexpr int width = 16;
@@ -154,7 +270,7 @@ TEST(attention_plan_has_each_cell_that_is_seen_once_in_order) {
     masks.emplace_back(pool, hidden);
     std::vector<const uint16_t*> rows;
     for (const auto& mask : masks) rows.push_back(mask.data());
-    const AttentionPlan plan(rows, pool, plainly_seen);
+    const AttentionPlan plan(rows, static_cast<int>(rows.size()), pool, plainly_seen);
     CHECK_EQ(plan.rows(), 5);
     CHECK_EQ(plan.parts(), plan.first_part(5));
     CHECK_EQ(plan.first_part(1), 8);                      // 4,096 cells
@@ -167,6 +283,67 @@ TEST(attention_plan_has_each_cell_that_is_seen_once_in_order) {
     }
 }
 
+// Rows that each see all cells below one of these numbers.
+static std::vector<std::pair<int, int>> runs_of(const std::vector<int>& seen, int rows_per_stream) {
+    static constexpr int pool = 640;
+    std::vector<std::vector<uint16_t>> masks;
+    for (const int below : seen) {
+        std::vector<uint16_t>& mask = masks.emplace_back(pool, hidden);
+        std::fill_n(mask.begin(), below, uint16_t{0});
+    }
+    std::vector<const uint16_t*> rows;
+    for (const auto& mask : masks) rows.push_back(mask.data());
+    const AttentionPlan plan(rows, rows_per_stream, pool, plainly_seen);
+    std::vector<std::pair<int, int>> runs;
+    std::vector<bool> together(seen.size());
+    for (const auto& [from, to] : plan.runs()) {
+        runs.emplace_back(from, to);
+        for (int row = from; row < to; row++) together[static_cast<size_t>(row)] = true;
+    }
+    for (int row = 0; row < plan.rows(); row++) {
+        const bool has_parts = plan.first_part(row + 1) > plan.first_part(row);
+        CHECK(has_parts != together[static_cast<size_t>(row)]);
+    }
+    return runs;
+}
+
+TEST(attention_plan_takes_long_runs_of_rows_together) {
+    const auto prompt = [](std::vector<int>& seen, int rows, int from) {
+        for (int i = 0; i < rows; i++) seen.push_back(from + i);
+    };
+    using Runs = std::vector<std::pair<int, int>>;
+    std::vector<int> seen = {500, 400}; // two who speak
+    prompt(seen, 40, 100);
+    prompt(seen, 31, 90); // too short
+    prompt(seen, 32, 64);
+    seen.push_back(10);
+    CHECK(runs_of(seen, static_cast<int>(seen.size())) == (Runs{{2, 42}, {73, 105}}));
+    std::vector<int> streams;
+    prompt(streams, 80, 1);
+    CHECK(runs_of(streams, 40) == (Runs{{0, 40}, {40, 80}})); // cells of the same number are others there
+    CHECK(runs_of(streams, 20).empty());
+    CHECK(runs_of(std::vector<int>(50, 64), 50) == (Runs{{0, 50}})); // all see the same
+}
+
+TEST(attention_plan_tells_who_sees_which_cells) {
+    std::vector<uint16_t> few(256, hidden), more(256, hidden);
+    for (const size_t cell : {size_t{3}, size_t{64}, size_t{200}}) few[cell] = more[cell] = 0;
+    more[65] = 0;
+    const AttentionPlan plan({few.data(), more.data()}, 2, 256, plainly_seen);
+    int32_t cells[4];
+    SeenCells all = plan.cells_of_row(1);
+    CHECK_EQ(all.next(cells, 3), 3);
+    CHECK((std::vector<int32_t>(cells, cells + 3) == std::vector<int32_t>{3, 64, 65}));
+    CHECK_EQ(plan.seen(0, cells, 3), 0b011u);
+    CHECK_EQ(plan.seen(1, cells, 3), 0b111u);
+    CHECK(plan.same(0, 1, 0, 63));
+    CHECK(!plan.same(0, 1, 3, 64));
+    CHECK_EQ(all.next(cells, 4), 1);
+    CHECK_EQ(cells[0], 200);
+    CHECK(plan.same(0, 1, 200, 200));
+    CHECK_EQ(all.next(cells, 4), 0);
+}
+
 template <class T> using Owned = std::unique_ptr<T, void (*)(T*)>;
 
 // Attention of some rows over a pool, as llama.cpp builds it, computed by ggml's CPU backend.
@@ -175,6 +352,8 @@ struct Graph {
     int threads = 3;
     ggml_type type = GGML_TYPE_F16;
     float max_bias = 0, soft_cap = 0;
+    int prompt = 0;  // so many of the last rows see all that the one before sees
+    int apart = 769; // of cells that a prompt sees; 1: they are one behind the other
 
     Owned<ggml_backend> cpu{ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr), ggml_backend_free};
     Owned<ggml_context> tensors{ggml_init({ggml_graph_overhead() + 32 * ggml_tensor_overhead(), nullptr, true}),
@@ -197,14 +376,18 @@ struct Graph {
         graph = ggml_new_graph(c);
         ggml_build_forward_expand(graph, result);
         buffer.reset(ggml_backend_alloc_ctx_tensors(c, cpu.get()));
-        fill(q, numbers(static_cast<size_t>(ggml_nelements(q)), 11, 4));
+        std::vector<float> queries = numbers(static_cast<size_t>(ggml_nelements(q)), 11, 4);
+        if (prompt > 0) std::reverse(queries.begin(), queries.end()); // the same whoever is before it
+        fill(q, queries);
         fill(k, numbers(static_cast<size_t>(ggml_nelements(k)), 12, 1));
         fill(v, numbers(static_cast<size_t>(ggml_nelements(v)), 13, 1));
         std::vector<uint16_t> seen(static_cast<size_t>(ggml_nelements(mask)));
         std::mt19937 random(14); // row by row: the same for any number of them
         for (size_t i = 0; i < seen.size(); i++) {
             const size_t row = i / static_cast<size_t>(pool);
-            seen[i] = random() % (row % 3 == 0 ? 1 : row * 5) ? hidden : 0;
+            const int cell = static_cast<int>(i) % pool, of_prompt = static_cast<int>(row) % rows - (rows - prompt);
+            if (of_prompt >= 0) seen[i] = cell * apart % pool < 700 + of_prompt ? 0 : hidden;
+            else seen[i] = random() % (row % 3 == 0 ? 1 : row * 5) ? hidden : 0;
         }
         ggml_backend_tensor_set(mask, seen.data(), 0, ggml_nbytes(mask));
     }
@@ -257,6 +440,47 @@ TEST(attention_is_what_ggml_computes) {
         CHECK(difference(graph.compute(), theirs) < 3e-3f); // ggml adds values up in f16
         CHECK(graph.hand_to(attention));                    // llama.cpp computes a graph again
         CHECK(difference(graph.compute(), theirs) < 3e-3f);
+    }
+}
+
+TEST(attention_of_a_prompt_is_what_ggml_computes) {
+    if (!Attention(1, never).works_here()) return;
+    for (const auto& [rows, streams, prompt] :
+         {std::tuple{32, 1, 32}, {100, 1, 100}, {70, 1, 65}, {40, 2, 40}, {100, 2, 64}}) {
+        for (const int apart : {1, 769}) {
+            for (const int heads : {2, 6, 14, 66, 132}) {
+                Graph graph(rows, streams);
+                graph.prompt = prompt;
+                graph.apart = apart;
+                graph.heads = heads;
+                graph.build();
+                const std::vector<float> theirs = graph.compute();
+                Attention attention(graph.threads, never);
+                CHECK(graph.hand_to(attention));
+                CHECK(difference(graph.compute(), theirs) < 6e-3f); // ggml adds values up in f16
+            }
+        }
+    }
+}
+
+TEST(attention_of_a_prompt_is_the_same_to_the_last_bit_with_any_others) {
+    if (!Attention(1, never).works_here()) return;
+    std::vector<float> alone;
+    for (const int threads : {1, 4}) {
+        for (const int others : {0, 1, 7}) {
+            Graph graph(50 + others, 1);
+            graph.threads = threads;
+            graph.prompt = 50;
+            graph.build();
+            Attention attention(threads, never);
+            CHECK(graph.hand_to(attention));
+            const std::vector<float> all = graph.compute();
+            const auto of_prompt = all.begin() + static_cast<ptrdiff_t>(others) * graph.heads * graph.width;
+            const std::vector<float> result(of_prompt, all.end());
+            if (alone.empty()) alone = result;
+            CHECK_EQ(result.size(), alone.size());
+            CHECK(std::memcmp(result.data(), alone.data(), alone.size() * sizeof(float)) == 0);
+        }
     }
 }
 
