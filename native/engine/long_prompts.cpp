@@ -81,6 +81,7 @@ bool Worker::read_aside() {
     served_ = aside_used_ = now;
     const std::chrono::duration<double, std::milli> slice(time_slice_.milliseconds(usual_ms));
     rest_until_ = now + std::chrono::duration_cast<Clock::duration>(slice);
+    short_turns_->keep_from(rest_until_);
     if (aside_is_ready(static_cast<int>(at(id).turn->target.size()))) go_on_aside(id);
     if (aside_ && aside_->working()) aside_->go_on();
     return true;
@@ -89,9 +90,17 @@ bool Worker::read_aside() {
 // The threads that compute the steps spin while they wait, which leaves those that read aside nothing.
 void Worker::wait_patiently(bool patiently) {
     if (patient_ == patiently) return;
-    if (!patient_threads_) patient_threads_.emplace(options_.threads, ThreadPool::Kind::patient);
-    context_.use_threads(patiently ? *patient_threads_ : threads_);
-    if (!patiently) use_any_processor();
+    if (!patient_threads_) {
+        patient_threads_.emplace(options_.threads, ThreadPool::Kind::patient);
+        short_turns_.emplace(options_.threads);
+    }
+    if (patiently) {
+        context_.use_threads(*patient_threads_);
+    } else {
+        short_turns_->keep_from(ShortTurns::never);
+        context_.use_threads(threads_);
+        use_any_processor();
+    }
     patient_ = patiently;
 }
 

@@ -52,6 +52,18 @@ bool processors_for(int threads, bool* marks) {
 #endif
 }
 
+bool use_only(int processor) {
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    return sched_setaffinity(0, sizeof set, &set) == 0;
+#else
+    (void)processor;
+    return false;
+#endif
+}
+
 void use_any_processor() {
 #ifdef __linux__
     const cpu_set_t set = processors();

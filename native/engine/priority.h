@@ -14,6 +14,8 @@ double processor_ms(std::thread& thread);
 // thread may use, to give each of the first a certain one. Linux would now and then let two of them share one for 70 ms, which
 // is five steps, while a thread in the background keeps the other. False: no need, or not possible.
 bool processors_for(int threads, bool* marks);
+// The calling thread uses that one and no other. False: not possible.
+bool use_only(int processor);
 // The calling thread may use any of those again.
 void use_any_processor();
 

@@ -8,6 +8,7 @@
 #include "model.h"
 #include "pace.h"
 #include "scheduler.h"
+#include "short_turns.h"
 #include "thread_count.h"
 #include "time_slice.h"
 #include "turn.h"
@@ -226,6 +227,7 @@ class Worker {
     bool may_read_aside_;
     std::unique_ptr<Aside> aside_;
     Clock::time_point aside_used_{}, no_aside_until_{};
+    std::optional<ShortTurns> short_turns_;     // of those who read
     llama_seq_id reading_aside_ = -1;           // takes no part in the step
     bool patient_ = false;                      // which threads compute it
     TimeSlice time_slice_;                      // between two steps …

@@ -1,13 +1,19 @@
 // Threads that step aside, and what keeps them from starving.
 #include "check.h"
 #include "priority.h"
+#include "short_turns.h"
 #include "starvation.h"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #ifdef __linux__
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <sched.h>
+#include <set>
+#include <string>
 #endif
 
 using namespace llama_sessions;
@@ -68,6 +74,68 @@ TEST(priority_gives_each_thread_a_processor_only_where_they_are_scarce) {
         sched_getaffinity(0, sizeof after, &after);
     }).join();
     CHECK(CPU_EQUAL(&before, &after));
+#endif
+}
+
+#ifdef __linux__
+// How often a thread of this process has waited, by its number.
+static std::map<std::string, int> waits() {
+    std::map<std::string, int> all;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::ifstream status(task.path() / "status");
+        static const std::string name = "voluntary_ctxt_switches:";
+        for (std::string line; std::getline(status, line);)
+            if (line.compare(0, name.size(), name) == 0)
+                all[task.path().filename()] = std::stoi(line.substr(name.size()));
+    }
+    return all;
+}
+
+static int processor_of(const std::string& task) {
+    cpu_set_t set;
+    sched_getaffinity(std::stoi(task), sizeof set, &set);
+    if (CPU_COUNT(&set) != 1) return -1;
+    int processor = 0;
+    while (!CPU_ISSET(static_cast<size_t>(processor), &set)) processor++;
+    return processor;
+}
+#endif
+
+TEST(short_turns_wake_up_on_each_processor_while_they_work) {
+#ifdef __linux__
+    cpu_set_t processors;
+    sched_getaffinity(0, sizeof processors, &processors);
+    const auto before = waits();
+    const auto theirs = [&] {
+        auto all = waits();
+        for (const auto& [task, count] : before) all.erase(task);
+        return all;
+    };
+    ShortTurns turns(CPU_COUNT(&processors));
+    const auto have_waited = [&](int times) {
+        std::set<int> on;
+        for (const auto& [task, count] : theirs())
+            if (count >= times) on.insert(processor_of(task));
+        return static_cast<int>(on.size() - on.count(-1)) == CPU_COUNT(&processors);
+    };
+    turns.keep_from(ShortTurns::Clock::now());
+    while (!have_waited(20)) std::this_thread::yield();
+    turns.keep_from(ShortTurns::never);
+    for (auto last = theirs(), now = last;; last = now) { // until they wait for good
+        std::this_thread::sleep_for(std::chrono::milliseconds(30));
+        if ((now = theirs()) == last) break;
+    }
+    turns.keep_from(ShortTurns::Clock::now());
+    while (!have_waited(60)) std::this_thread::yield();
+#endif
+}
+
+TEST(short_turns_are_nothing_where_there_are_processors_for_all) {
+#ifdef __linux__
+    const size_t before = waits().size();
+    ShortTurns turns(1'000);
+    turns.keep_from(ShortTurns::Clock::now());
+    CHECK_EQ(waits().size(), before);
 #endif
 }
 
