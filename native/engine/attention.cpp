@@ -102,10 +102,7 @@ const AttentionPlan& Attention::plan_for(const ggml_tensor* mask) {
     }
     std::vector<const uint16_t*> rows;
     for (int64_t stream = 0; stream < mask->ne[3]; stream++) {
-        for (int64_t row = 0; row < mask->ne[1]; row++) {
-            const size_t offset = static_cast<size_t>(row) * mask->nb[1] + static_cast<size_t>(stream) * mask->nb[3];
-            rows.push_back(reinterpret_cast<const uint16_t*>(static_cast<const char*>(mask->data) + offset));
-        }
+        for (int64_t row = 0; row < mask->ne[1]; row++) rows.push_back(Shape::at<const uint16_t>(mask, row, 0, stream));
     }
     plans_.emplace_back(
         std::piecewise_construct, std::forward_as_tuple(mask),
@@ -170,14 +167,8 @@ void Attention::attend(const Shape& shape, const Operation& operation, int part,
         for (int i = 0; i < shape.key_width; i++) to[i] = from[i] * operation.scale;
     }
     AttentionWork work;
+    static_cast<AttentionPool&>(work) = shape.pool(row, kv_head);
     work.queries = queries;
-    work.heads = shape.heads;
-    work.key_width = shape.key_width;
-    work.value_width = shape.value_width;
-    work.keys = shape.keys_for(row, kv_head);
-    work.values = shape.values_for(row, kv_head);
-    work.key_stride = shape.key_stride();
-    work.value_stride = shape.value_stride();
     work.cells = space.cells.data();
     work.count = operation.plan->cells(part, space.cells.data());
     work.scores = queries + static_cast<ptrdiff_t>(shape.heads) * shape.key_width;

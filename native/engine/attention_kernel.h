@@ -6,13 +6,17 @@
 
 namespace llama_sessions {
 
-// For one token. Strides count values of f16.
-struct AttentionWork {
-    const float* queries; // a row of `key_width` per head, multiplied with the scale
+// What heads share that use the same keys and values. Strides count values of f16.
+struct AttentionPool {
     int heads;
     int key_width, value_width;    // multiples of attention_width
     const uint16_t *keys, *values; // f16, the rows of cell 0
     size_t key_stride, value_stride;
+};
+
+// For one token.
+struct AttentionWork : AttentionPool {
+    const float* queries; // a row of `key_width` per head, multiplied with the scale
     const int32_t* cells; // readable up to a multiple of attention_width, and in the cache there
     int count;
     float* scores; // attention_block per head, to work with
@@ -22,13 +26,10 @@ struct AttentionWork {
 };
 
 // For some tokens that see the same cells, but for a few: a block of these. Each of the tokens' heads is a lane.
-struct AttentionTile {
-    const float* queries; // key_width rows of `lanes`, multiplied with the scale
-    int rows, heads;      // a lane for each: row * heads + head
-    int lanes;            // a multiple of attention_width, and not less than that
-    int key_width, value_width;
-    const uint16_t *keys, *values;
-    size_t key_stride, value_stride;
+struct AttentionTile : AttentionPool {
+    const float* queries;              // key_width rows of `lanes`, multiplied with the scale
+    int rows;                          // each with its heads, a lane for each: row * heads + head
+    int lanes;                         // a multiple of attention_width, and not less than that
     const int32_t *cells, *next_cells; // next: of the block that comes after this one
     int count, next_count;             // attention_block at most
     const uint64_t* seen;              // by each row, a bit per cell; null: all of them

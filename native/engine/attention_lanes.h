@@ -22,7 +22,7 @@ template <class Lanes> typename Lanes::Vector exp_of(typename Lanes::Vector x) {
 }
 
 // Cells are anywhere in the pool, where no processor can foresee them.
-template <class Lanes, class Work> void fetch(const Work& work, const int32_t* cells, int count) {
+template <class Lanes> void fetch(const AttentionPool& work, const int32_t* cells, int count) {
     static constexpr int line = 64 / sizeof(uint16_t);
     for (int c = 0; c < count; c++) {
         const uint16_t* key = work.keys + static_cast<size_t>(cells[c]) * work.key_stride;

@@ -53,10 +53,11 @@ AttentionPlan::AttentionPlan(const std::vector<const uint16_t*>& rows, int rows_
     const auto count = static_cast<int>(rows.size());
     find_runs(count, rows_per_stream);
     auto run = runs_.begin();
+    std::vector<int> counts(words_); // of a row
     for (int row = 0; row < count; row++) {
         first_parts_.push_back(parts());
         while (run != runs_.end() && run->to <= row) run++;
-        if (run == runs_.end() || row < run->from) divide(row);
+        if (run == runs_.end() || row < run->from) divide(row, counts);
     }
     first_parts_.push_back(parts());
 }
@@ -76,15 +77,15 @@ bool AttentionPlan::follows(int row) const {
     return i == words_;
 }
 
-void AttentionPlan::divide(int row) {
+void AttentionPlan::divide(int row, std::vector<int>& counts) {
     const uint64_t* words = words_of(row);
     int all = 0;
-    for (size_t i = 0; i < words_; i++) all += bits_of(words[i]);
+    for (size_t i = 0; i < words_; i++) all += counts[i] = bits_of(words[i]);
     const int enough = std::max(cells_of_part, all / most_parts);
     Part part{row, 0, 0};
     int count = 0;
     for (size_t i = 0; i < words_; i++) {
-        count += bits_of(words[i]);
+        count += counts[i];
         part.to = i + 1;
         longest_ = std::max(longest_, count);
         if (count < enough || i + 1 == words_) continue;

@@ -61,7 +61,7 @@ class AttentionPlan {
     const uint64_t* words_of(int row) const { return seen_.data() + static_cast<size_t>(row) * words_; }
     bool follows(int row) const;
     void find_runs(int rows, int rows_per_stream);
-    void divide(int row);
+    void divide(int row, std::vector<int>& counts);
 
     size_t words_;
     std::vector<uint64_t> seen_; // a bit per cell, `words_` per row

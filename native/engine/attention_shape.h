@@ -28,21 +28,21 @@ struct AttentionShape {
     float* result_of(int row, int kv_head, int head) const {
         return at<float>(result, kv_head * heads + head, row % rows_per_stream, row / rows_per_stream);
     }
-    // Of cell 0.
-    const uint16_t* keys_for(int row, int kv_head) const {
-        return at<const uint16_t>(keys, 0, kv_head, row / rows_per_stream);
+    AttentionPool pool(int row, int kv_head) const {
+        const int stream = row / rows_per_stream;
+        return {heads,
+                key_width,
+                value_width,
+                at<const uint16_t>(keys, 0, kv_head, stream),
+                at<const uint16_t>(values, 0, kv_head, stream),
+                keys->nb[1] / sizeof(uint16_t),
+                values->nb[1] / sizeof(uint16_t)};
     }
-    const uint16_t* values_for(int row, int kv_head) const {
-        return at<const uint16_t>(values, 0, kv_head, row / rows_per_stream);
-    }
-    size_t key_stride() const { return keys->nb[1] / sizeof(uint16_t); }
-    size_t value_stride() const { return values->nb[1] / sizeof(uint16_t); }
 
     // Rows of a tile: as many as make a block of lanes, and one of them at least.
     int rows_of_tile() const { return std::max(1, attention_block / heads); }
     int lanes(int rows) const { return (rows * heads + attention_width - 1) / attention_width * attention_width; }
 
-  private:
     // ggml counts tensors in bytes.
     template <class T> static T* at(const ggml_tensor* tensor, int64_t a, int64_t b, int64_t c) {
         const auto offset = static_cast<size_t>(a) * tensor->nb[1] + static_cast<size_t>(b) * tensor->nb[2] +

@@ -5,18 +5,22 @@
 
 namespace llama_sessions {
 
+static int tiles_in(const AttentionPlan::Run& run, int rows_each) {
+    return (run.to - run.from + rows_each - 1) / rows_each;
+}
+
 int Attention::tiles_of(const Shape& shape, const AttentionPlan& plan) {
     int tiles = 0;
-    for (const auto& [from, to] : plan.runs()) tiles += (to - from + shape.rows_of_tile() - 1) / shape.rows_of_tile();
+    for (const AttentionPlan::Run& run : plan.runs()) tiles += tiles_in(run, shape.rows_of_tile());
     return tiles;
 }
 
 static AttentionPlan::Run rows_of(int tile, const AttentionShape& shape, const AttentionPlan& plan) {
     const int each = shape.rows_of_tile();
-    for (const auto& [from, to] : plan.runs()) {
-        const int tiles = (to - from + each - 1) / each;
-        if (tile < tiles) return {from + tile * each, std::min(to, from + (tile + 1) * each)};
-        tile -= tiles;
+    for (const AttentionPlan::Run& run : plan.runs()) {
+        const int from = run.from + tile * each;
+        if (from < run.to) return {from, std::min(run.to, from + each)};
+        tile -= tiles_in(run, each);
     }
     return {0, 0};
 }
@@ -35,15 +39,9 @@ void Attention::attend_tile(const Shape& shape, const Operation& operation, int 
     const auto lines = static_cast<ptrdiff_t>(lanes); // of `lanes` floats
 
     AttentionTile tile;
+    static_cast<AttentionPool&>(tile) = shape.pool(from, kv_head);
     tile.rows = rows;
-    tile.heads = shape.heads;
     tile.lanes = lanes;
-    tile.key_width = shape.key_width;
-    tile.value_width = shape.value_width;
-    tile.keys = shape.keys_for(from, kv_head);
-    tile.values = shape.values_for(from, kv_head);
-    tile.key_stride = shape.key_stride();
-    tile.value_stride = shape.value_stride();
 
     float* queries = space.floats();
     tile.queries = queries;

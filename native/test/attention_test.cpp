@@ -53,8 +53,9 @@ static double error_of(const AttentionKernel& kernel, int heads, int key_width, 
     std::shuffle(cells.begin(), cells.begin() + pool, std::mt19937(4));
 
     std::vector<float> scores(h * attention_block, NAN), largest(h, NAN), sums(h, NAN), weighted(h * v, NAN);
-    kernel.attend({queries.data(), heads, key_width, value_width, keys.data(), values.data(), kv_heads * k,
-                   kv_heads * v, cells.data(), count, scores.data(), largest.data(), sums.data(), weighted.data()});
+    const AttentionPool shared{heads, key_width, value_width, keys.data(), values.data(), kv_heads * k, kv_heads * v};
+    kernel.attend(
+        {shared, queries.data(), cells.data(), count, scores.data(), largest.data(), sums.data(), weighted.data()});
     double error = 0;
     for (size_t head = 0; head < h; head++) {
         std::vector<double> exact(v);
@@ -109,15 +110,10 @@ static double error_of_tile(const AttentionKernel& kernel, int rows, int heads, 
             for (int c = 0; c < some; c++) seen[static_cast<size_t>(row)] |= uint64_t{from + c < seen_by(row)} << c;
             all = all && from + some <= seen_by(row);
         }
-        AttentionTile tile{};
+        AttentionTile tile{{heads, width, width, keys.data(), values.data(), w, w}};
         tile.queries = queries.data();
         tile.rows = rows;
-        tile.heads = heads;
         tile.lanes = lanes;
-        tile.key_width = tile.value_width = width;
-        tile.keys = keys.data();
-        tile.values = values.data();
-        tile.key_stride = tile.value_stride = w;
         tile.cells = cells.data() + from;
         tile.count = some;
         tile.seen = all ? nullptr : seen.data();
@@ -170,27 +166,19 @@ TEST(attention_kernels_wait_for_the_first_cell_that_a_row_of_a_tile_sees) {
         const auto ones = as_f16(std::vector<float>(2 * width, 1));
         const int32_t cells[] = {0, 1};
         const uint64_t seen[] = {0, 1}; // of the first block
-        AttentionTile tile{queries.data(),
-                           2,
-                           1,
-                           lanes,
-                           width,
-                           width,
-                           ones.data(),
-                           ones.data(),
-                           width,
-                           width,
-                           cells,
-                           nullptr,
-                           1,
-                           0,
-                           seen,
-                           gathered.data(),
-                           scores.data(),
-                           factors.data(),
-                           largest.data(),
-                           sums.data(),
-                           weighted.data()};
+        AttentionTile tile{{1, width, width, ones.data(), ones.data(), width, width}};
+        tile.queries = queries.data();
+        tile.rows = 2;
+        tile.lanes = lanes;
+        tile.cells = cells;
+        tile.count = 1;
+        tile.seen = seen;
+        tile.gathered = gathered.data();
+        tile.scores = scores.data();
+        tile.factors = factors.data();
+        tile.largest = largest.data();
+        tile.sums = sums.data();
+        tile.weighted = weighted.data();
         kernel->attend_tile(tile);
         tile.cells++;
         tile.seen = nullptr;
@@ -214,8 +202,8 @@ TEST(attention_kernels_weigh_what_is_far_from_the_largest) {
             std::vector<int32_t> cells(attention_width);
             cells[1] = 1;
             float scores[attention_block], largest, sum, weighted[width];
-            kernel->attend({query.data(), 1, width, width, k.data(), v.data(), width, width, cells.data(), 2, scores,
-                            &largest, &sum, weighted});
+            const AttentionPool pool{1, width, width, k.data(), v.data(), width, width};
+            kernel->attend({pool, query.data(), cells.data(), 2, scores, &largest, &sum, weighted});
             const double exact = std::exp(static_cast<double>(ggml_fp16_to_fp32(k[width])));
             CHECK_EQ(largest, 0.0f);
             CHECK(std::abs(scores[1] - exact) <= 4e-7 * exact + 1.7e-38);
