@@ -12,19 +12,20 @@ const sanitizers = ['linux', 'darwin'].includes(process.platform);
 const programs = ['engine_tests', ...(sanitizers ? ['engine_tests_asan', 'engine_tests_tsan'] : [])];
 const timeoutSeconds = 900;
 
-/** @returns {Promise<{passed: number, failed: number}>} */
+/** @returns {Promise<{passed: number, failed: number, failures: string[]}>} */
 export async function testNative() {
   if (!fs.readdirSync(inRoot('native/test')).some((name) => name.endsWith('.cpp'))) {
     throw new Failure('There are no C++ tests in native/test.');
   }
   await build({ targets: programs });
-  const sum = { passed: 0, failed: 0 };
+  let passed = 0;
+  const failures = [];
   for (const program of programs) {
     const result = await runProgram(program);
-    sum.passed += result.passed;
-    sum.failed += result.failed;
+    passed += result.passed;
+    failures.push(...result.failures.map((failure) => `${program}: ${failure}`));
   }
-  return sum;
+  return { passed, failed: failures.length, failures };
 }
 
 async function runProgram(program) {
@@ -34,27 +35,27 @@ async function runProgram(program) {
   const { code, output, reason } = await run('ctest', args, { cwd: inRoot('build/cmake'), onLine });
   const lines = output.split('\n').map((line) => line.replace(/^\d+: /, ''));
   const result = verdict(lines, code, reason);
-  line.end(`${result.passed} ok, ${result.failed} not ok`);
-  if (result.failed > 0) console.log(output);
-  for (const problem of result.problems) console.log(`${program}: ${problem}`);
+  line.end(`${result.passed} ok, ${result.failures.length} not ok`);
+  if (result.failures.length > 0) console.log(lines.filter((text) => !text.startsWith('ok ')).join('\n'));
   return result;
 }
 
 export function verdict(lines, code, reason) {
   const passed = lines.filter((line) => /^ok /.test(line)).length;
-  const notOk = lines.filter((line) => /^not ok /.test(line)).length;
+  const failures = lines.filter((line) => /^not ok /.test(line));
+  const notOk = failures.length;
   const [, saidPassed, saidFailed] = lines.map((line) => /^(\d+) passed, (\d+) failed$/.exec(line)).find(Boolean) ?? [];
-  const problems = [];
-  if (saidPassed === undefined) problems.push(`ended without its last line (${reason})`);
+  if (saidPassed === undefined) failures.push(`ended without its last line (${reason})`);
   else if (Number(saidPassed) !== passed || Number(saidFailed) !== notOk) {
-    problems.push(`says ${saidPassed} passed, ${saidFailed} failed, but printed ${passed} ok and ${notOk} not ok`);
-  } else if (passed + notOk === 0) problems.push('ran no test');
-  else if (code !== 0 && notOk === 0) problems.push(`all tests ok, yet it failed (${reason})`);
-  return { passed, failed: notOk + problems.length, problems };
+    failures.push(`says ${saidPassed} passed, ${saidFailed} failed, but printed ${passed} ok and ${notOk} not ok`);
+  } else if (passed + notOk === 0) failures.push('ran no test');
+  else if (code !== 0 && notOk === 0) failures.push(`all tests ok, yet it failed (${reason})`);
+  return { passed, failures };
 }
 
 await entry(import.meta, async () => {
-  const { passed, failed } = await testNative();
+  const { passed, failed, failures } = await testNative();
+  for (const failure of failures) console.log(failure);
   console.log(`${passed} passed, ${failed} failed`);
   process.exitCode = failed > 0 ? 1 : 0;
 });

@@ -41,6 +41,7 @@ await entry(import.meta, async (args) => {
     parts.push(await part('The C++ tests', testNative));
     parts.push(await part('The TypeScript tests', () => testTypeScript(args)));
   }
+  for (const failure of parts.flatMap((result) => result.failures ?? [])) console.log(`\n${failure}`); // vitest has told its own
   const [passed, failed] = ['passed', 'failed'].map((key) => parts.reduce((sum, result) => sum + result[key], 0));
   console.log(`\n${passed} passed, ${failed} failed`);
   process.exitCode = failed > 0 ? 1 : 0;
