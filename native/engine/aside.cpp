@@ -36,7 +36,7 @@ Aside::~Aside() {
 
 void Aside::work(const ContextOptions& options) {
     use_any_processor(); // the engine thread may have a certain one
-    const bool steps_aside = step_aside();
+    const bool steps_aside = options.steps_aside && step_aside();
     make(options);
     std::unique_lock<std::mutex> lock(mutex_);
     steps_aside_ = steps_aside; // not before: nobody waits for the making

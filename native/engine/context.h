@@ -22,6 +22,7 @@ struct ContextOptions {
     bool speculation = true;     // makes room for more rows of logits, where KV can be taken back
     std::string kv_type = "f16"; // f16, q8_0, q4_0
     double memory = 0;           // bytes that this process may have: ggml knows of the machine's only; 0: all of that
+    bool steps_aside = true;     // who reads beside the others leaves them the processors (tests: no)
 };
 
 // Uninitialised memory: a std::vector would write hundreds of megabytes of zeros first.
