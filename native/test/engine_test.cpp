@@ -57,18 +57,17 @@ TEST(engine_reads_what_comes_together_before_anybody_speaks_on) {
     std::vector<uint32_t> turns;
     {
         LiveEngine::Pause pause(live);
-        for (int i = 0; i < 7; i++) turns.push_back(live.submit(endless(i, long_prompt(40 + 20 * i, i), 30)));
+        for (int i = 0; i < 7; i++) turns.push_back(live.submit(endless(i, long_prompt(40 + 20 * i, i), 400)));
     }
     live.wait_until("a second token", [&] {
         return std::any_of(turns.begin(), turns.end(), [&](uint32_t t) { return live.so_far(t).tokens.size() > 1; });
     });
     for (const uint32_t turn : turns) CHECK(!live.so_far(turn).tokens.empty());
     // Who comes when they speak does not stop them.
-    const double steps = live.stat("generateSteps");
-    const uint32_t late = live.submit(endless(7, long_prompt(100, 9), 5));
+    const size_t said = live.so_far(turns[0]).tokens.size();
+    CHECK_EQ(live.run(endless(7, long_prompt(100, 9), 5)).reason(), "length");
+    CHECK(live.so_far(turns[0]).tokens.size() >= std::min<size_t>(said + 1, 400));
     for (const uint32_t turn : turns) CHECK_EQ(live.wait(turn).reason(), "length");
-    CHECK(live.stat("generateSteps") > steps);
-    CHECK_EQ(live.wait(late).reason(), "length");
 }
 
 TEST(engine_goes_on_from_the_kv_it_has) {
@@ -413,21 +412,27 @@ TEST(engine_aborts_a_step_when_its_only_member_is_cancelled) {
 TEST(engine_does_not_abort_a_step_for_one_of_two) {
     LiveEngine live(options_of(2));
     live.info();
+    int for_one_of_two = 0;
     for (int attempt = 0; attempt < 10; attempt++) {
         // Together, or the second would end a step of the first. While they read, one may be for one of them alone; while they
         // speak, each is for both.
         LiveEngine::Pause pause(live);
         const uint32_t one = live.submit(endless(0, long_prompt(20), 2000));
-        const uint32_t two = live.submit(endless(1, long_prompt(20, 2), 100));
+        const uint32_t two = live.submit(endless(1, long_prompt(20, 2), 500));
         const auto with_two = [&] { return live.stat("generatedSequences") - live.stat("generateSteps"); };
-        const double before = with_two();
+        const double before = with_two(), aborted = live.stat("abortedSteps");
         pause.go();
         live.wait_until("a step for two", [&] { return with_two() > before; });
         live.engine().cancel(one);
         CHECK_EQ(live.wait(one).reason(), "cancelled");
+        const bool aborted_one = live.stat("abortedSteps") > aborted;
+        if (live.so_far(two).ends.empty()) { // else this thread slept, and `one` was alone
+            CHECK(!aborted_one);
+            for_one_of_two++;
+        }
         CHECK_EQ(live.wait(two).reason(), "length");
     }
-    CHECK_EQ(live.stat("abortedSteps"), 0.0);
+    CHECK(for_one_of_two > 0);
 }
 
 // --- export and import ---------------------------------------------------------------------------------------------

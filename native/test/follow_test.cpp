@@ -63,8 +63,7 @@ TEST(follow_another_when_the_one_that_reads_is_cancelled) {
     std::vector<uint32_t> requests;
     for (int i = 0; i < 10; i++) requests.push_back(live.submit(endless(i, member(1500, i), 3)));
     start.go();
-    live.wait_until("some of the prompt", [&] { return live.stat("prefilledTokens") >= 300; });
-    LiveEngine::Pause pause(live);
+    LiveEngine::Pause pause(live, [&] { return live.stat("prefilledTokens") >= 300; });
     live.engine().cancel(requests[0]);
     live.clear_later(0); // at once, and yet too late to matter: the others hold what it has read
     pause.go();

@@ -131,10 +131,10 @@ TEST(short_turns_wake_up_on_each_processor_while_they_work) {
 
 TEST(short_turns_are_nothing_where_there_are_processors_for_all) {
 #ifdef __linux__
-    const size_t before = waits().size();
+    const auto before = waits();
     ShortTurns turns(1'000);
     turns.keep_from(ShortTurns::Clock::now());
-    CHECK_EQ(waits().size(), before);
+    for (const auto& [task, count] : waits()) CHECK(before.count(task)); // others may still be going
 #endif
 }
 

@@ -26,9 +26,10 @@ const Model& recall() {
 namespace fs = std::filesystem;
 
 const std::string& exact_path() {
+    static const Directory directory; // of this process: another one's tests may run at the same time
     static const std::string path = [] {
         ensure_backends();
-        const std::string to = (fs::temp_directory_path() / "llama-sessions-recall-q8_0.gguf").string();
+        const std::string to = (directory.path / "recall-q8_0.gguf").string();
         llama_model_quantize_params params = llama_model_quantize_default_params();
         params.ftype = LLAMA_FTYPE_MOSTLY_Q8_0;
         params.nthread = 1;
@@ -350,16 +351,21 @@ std::string LiveEngine::clear_now(llama_seq_id sequence) {
     return code;
 }
 
-LiveEngine::Pause::Pause(LiveEngine& live) {
+LiveEngine::Pause::Pause(LiveEngine& live, std::function<bool()> when) {
+    stand(live, gate_, std::move(when));
+    std::unique_lock<std::mutex> lock(gate_->mutex);
+    gate_->changed.wait(lock, [&] { return gate_->standing; });
+}
+
+void LiveEngine::Pause::stand(LiveEngine& live, std::shared_ptr<Gate> gate, std::function<bool()> when) {
     // The most harmless command: an export of nothing.
-    live.export_later(0, 0, 0, [gate = gate_](const Bytes&, const std::string&) {
+    live.export_later(0, 0, 0, [&live, gate, when](const Bytes&, const std::string&) {
+        if (when && !when()) return stand(live, gate, when);
         std::unique_lock<std::mutex> lock(gate->mutex);
         gate->standing = true;
         gate->changed.notify_all();
         gate->changed.wait(lock, [&] { return gate->open; });
     });
-    std::unique_lock<std::mutex> lock(gate_->mutex);
-    gate_->changed.wait(lock, [&] { return gate_->standing; });
 }
 
 void LiveEngine::Pause::go() {

@@ -96,10 +96,11 @@ class LiveEngine {
     std::function<void()> on_cells_wanted;  // on the engine thread; set before anything is submitted
     std::function<void(float)> on_progress; // likewise, before open()
 
-    // The engine thread stands still while this lives: what is sent meanwhile arrives together.
+    // The engine thread stands still while this lives: what is sent meanwhile arrives together. when: from the moment in which
+    // that is so; asked on the engine thread, between its steps.
     class Pause {
       public:
-        explicit Pause(LiveEngine& live);
+        explicit Pause(LiveEngine& live, std::function<bool()> when = {});
         ~Pause() { go(); }
         void go();
 
@@ -109,6 +110,8 @@ class LiveEngine {
             std::condition_variable changed;
             bool standing = false, open = false;
         };
+        static void stand(LiveEngine& live, std::shared_ptr<Gate> gate, std::function<bool()> when);
+
         std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
     };
 
