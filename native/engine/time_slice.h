@@ -12,7 +12,7 @@ class TimeSlice {
     void record(double gap_ms, double slice_ms, double usual_ms);
 
   private:
-    double delay_ = 1; // what held up both lately, at worst, in usual steps. Cautious at first.
+    double delay_ = 0.5; // what held up both lately, at worst, in usual steps. Cautious at first.
 };
 
 } // namespace llama_sessions

@@ -41,11 +41,17 @@ TEST(time_slice_grows_again_when_delays_have_passed) {
     CHECK(slice.milliseconds(usual) > 1.5 * during);
 }
 
-TEST(time_slice_remembers_a_delay_that_comes_now_and_then) {
+TEST(time_slice_remembers_a_delay_for_a_while) {
     TimeSlice slice = after(300, 0);
+    const double quiet = slice.milliseconds(usual);
     slice.record(usual * 2.5, 0, usual);
-    for (int i = 0; i < 50; i++) slice.record(usual, 0, usual);
-    CHECK(slice.milliseconds(usual) < 2 * usual);
+    for (int i = 0; i < 10; i++) slice.record(usual, 0, usual);
+    CHECK(slice.milliseconds(usual) < 0.8 * quiet);
+}
+
+TEST(time_slice_expects_a_delay_after_a_long_peace) {
+    const double slice = after(1000, 0).milliseconds(usual);
+    CHECK(slice + usual + 1.1 * usual < 4 * usual);
 }
 
 TEST(time_slice_is_short_while_nothing_is_known) {
