@@ -88,6 +88,34 @@ TEST(attention_kernels_compute_the_formula) {
     }
 }
 
+namespace {
+// A tile before its first block, and what it writes to. What it must not read is there too.
+struct TileSpace {
+    // width: of keys and of values, which lie one behind the other.
+    TileSpace(int rows, int heads, int width, int lanes)
+        : gathered(static_cast<size_t>(attention_block * width), 7),
+          scores(static_cast<size_t>(attention_block * lanes), NAN), factors(static_cast<size_t>(lanes), NAN),
+          largest(factors.size(), -FLT_MAX), sums(factors.size()), weighted(static_cast<size_t>(width * lanes)) {
+        tile.heads = heads;
+        tile.key_width = tile.value_width = width;
+        tile.key_stride = tile.value_stride = static_cast<size_t>(width);
+        tile.rows = rows;
+        tile.lanes = lanes;
+        tile.gathered = gathered.data();
+        tile.scores = scores.data();
+        tile.factors = factors.data();
+        tile.largest = largest.data();
+        tile.sums = sums.data();
+        tile.weighted = weighted.data();
+    }
+    TileSpace(const TileSpace&) = delete;
+    TileSpace& operator=(const TileSpace&) = delete;
+
+    std::vector<float> gathered, scores, factors, largest, sums, weighted;
+    AttentionTile tile{};
+};
+} // namespace
+
 // How far the kernel of tiles is from the formula, at most. Each row sees one cell less than the next one.
 static double error_of_tile(const AttentionKernel& kernel, int rows, int heads, int width, int count) {
     static constexpr int pool = 300;
@@ -100,8 +128,11 @@ static double error_of_tile(const AttentionKernel& kernel, int rows, int heads, 
     std::shuffle(cells.begin(), cells.end(), std::mt19937(4));
     const auto seen_by = [&](int row) { return count - (rows - 1 - row); };
 
-    std::vector<float> gathered(attention_block * w, 7), scores(attention_block * l, NAN), factors(l, NAN);
-    std::vector<float> largest(l, -FLT_MAX), sums(l), weighted(w * l);
+    TileSpace space(rows, heads, width, lanes);
+    AttentionTile& tile = space.tile;
+    tile.queries = queries.data();
+    tile.keys = keys.data();
+    tile.values = values.data();
     for (int from = 0; from < count; from += attention_block) {
         const int some = std::min(attention_block, count - from);
         std::vector<uint64_t> seen(static_cast<size_t>(rows));
@@ -110,19 +141,9 @@ static double error_of_tile(const AttentionKernel& kernel, int rows, int heads, 
             for (int c = 0; c < some; c++) seen[static_cast<size_t>(row)] |= uint64_t{from + c < seen_by(row)} << c;
             all = all && from + some <= seen_by(row);
         }
-        AttentionTile tile{{heads, width, width, keys.data(), values.data(), w, w}};
-        tile.queries = queries.data();
-        tile.rows = rows;
-        tile.lanes = lanes;
         tile.cells = cells.data() + from;
         tile.count = some;
         tile.seen = all ? nullptr : seen.data();
-        tile.gathered = gathered.data();
-        tile.scores = scores.data();
-        tile.factors = factors.data();
-        tile.largest = largest.data();
-        tile.sums = sums.data();
-        tile.weighted = weighted.data();
         kernel.attend_tile(tile);
     }
     double error = 0;
@@ -138,8 +159,8 @@ static double error_of_tile(const AttentionKernel& kernel, int rows, int heads, 
             for (size_t i = 0; i < w; i++) exact[i] += std::exp(score) * ggml_fp16_to_fp32(values[cell + i]);
         }
         for (size_t i = 0; i < w; i++)
-            error =
-                std::max(error, std::abs(exact[i] / sum - static_cast<double>(weighted[i * l + lane] / sums[lane])));
+            error = std::max(
+                error, std::abs(exact[i] / sum - static_cast<double>(tile.weighted[i * l + lane] / tile.sums[lane])));
     }
     return error;
 }
@@ -160,33 +181,25 @@ TEST(attention_kernels_wait_for_the_first_cell_that_a_row_of_a_tile_sees) {
     for (const AttentionKernel* kernel : kernels()) CHECK(error_of_tile(*kernel, 8, 2, 64, 8) < 1e-5);
     for (const AttentionKernel* kernel : kernels()) {
         static constexpr int width = 16, lanes = 16;
-        std::vector<float> queries(width * lanes, 0.5f), gathered(attention_block * width),
-            scores(attention_block * lanes), factors(lanes), largest(lanes, -FLT_MAX), sums(lanes),
-            weighted(width * lanes);
+        const std::vector<float> queries(width * lanes, 0.5f);
         const auto ones = as_f16(std::vector<float>(2 * width, 1));
         const int32_t cells[] = {0, 1};
         const uint64_t seen[] = {0, 1}; // of the first block
-        AttentionTile tile{{1, width, width, ones.data(), ones.data(), width, width}};
+        TileSpace space(2, 1, width, lanes);
+        AttentionTile& tile = space.tile;
         tile.queries = queries.data();
-        tile.rows = 2;
-        tile.lanes = lanes;
+        tile.keys = tile.values = ones.data();
         tile.cells = cells;
         tile.count = 1;
         tile.seen = seen;
-        tile.gathered = gathered.data();
-        tile.scores = scores.data();
-        tile.factors = factors.data();
-        tile.largest = largest.data();
-        tile.sums = sums.data();
-        tile.weighted = weighted.data();
         kernel->attend_tile(tile);
         tile.cells++;
         tile.seen = nullptr;
         kernel->attend_tile(tile);
-        CHECK_EQ(sums[0], 1.0f);
-        CHECK_EQ(sums[1], 2.0f);
-        CHECK_EQ(weighted[0], 1.0f);
-        CHECK_EQ(weighted[1], 2.0f);
+        CHECK_EQ(tile.sums[0], 1.0f);
+        CHECK_EQ(tile.sums[1], 2.0f);
+        CHECK_EQ(tile.weighted[0], 1.0f);
+        CHECK_EQ(tile.weighted[1], 2.0f);
     }
 }
 
